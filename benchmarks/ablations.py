@@ -43,7 +43,7 @@ ROWS: tuple[tuple[str, ...] | None, ...] = (
 )
 """The pre-training parts in the paper's rows (1) to (5); None means no pre-training.
 
-The first backbone is used for all rows, and others only with all parts, which is row (6) in the paper."""
+The first backbone is used for all rows. The others are used only with all parts, as in row (6) of the paper."""
 
 _CANDIDATES = 16
 
@@ -127,7 +127,7 @@ def step(
 
 
 def measure(setting: Setting, start: Path, parts: tuple[str, ...] | None, out: Path) -> Evaluation:
-    """Pre-train if the row has pre-training parts, fine-tune, and evaluate on the val split."""
+    """Pre-train unless `parts` is None, fine-tune, and evaluate on the val split."""
     if parts is not None:
         switches = tuple(f"pretraining.{part}={str(part in parts).lower()}" for part in PARTS)
         numbers = (f"pretraining.steps={setting.steps}", f"pretraining.batch={setting.batch}")
@@ -142,7 +142,7 @@ def measure(setting: Setting, start: Path, parts: tuple[str, ...] | None, out: P
 
 
 def row(number: int, backbone: str, parts: tuple[str, ...] | None, evaluation: Evaluation, minutes: float) -> str:
-    """Return a row of the table. In the paper's terms, TR retrieves texts for pictures and IR pictures for texts."""
+    """Return a row of the table. In the paper's terms, TR is the retrieval of texts, and IR that of images."""
     ticks = " | ".join("x" if part in (parts or ()) else "" for part in PARTS)
     directions = evaluation.image_to_text, evaluation.text_to_image
     figures = " | ".join(f"{one.first_stage.r1:.1f}, {one.reranked[_CANDIDATES].r1:.1f}" for one in directions)

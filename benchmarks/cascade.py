@@ -3,9 +3,9 @@
     python benchmarks/cascade.py --data flickr8k/dataset.json --images flickr8k/images --kept scores
 
 Random captions search all pictures in the split, and random pictures search all captions. Late scores are computed for
-all pairs, but matches only for pairs that can affect the result. If the late score of a candidate is too far from that
-of the best correct answer for the joint stream to compensate (`--margin`, in logits), the mean of what the joint stream
-adds for the query's other candidates is used instead.
+all pairs, but matches only for pairs that can affect the result. A candidate cannot affect it if its late score is so
+far from that of the best correct answer that the joint stream cannot make up the difference (`--margin`, in logits). In
+place of its match, the mean of what the joint stream adds for the query's other candidates is used.
 
 Results are saved, even if the benchmark is interrupted, and the table covers all finished queries. In its second row,
 the 32 most similar items are ordered by match, without using late interaction to choose them. Times are in milliseconds
@@ -114,7 +114,7 @@ def score(search: Search, late: Floats, weight: float, margin: float, kept: Path
     """
     nearest, scores = nearest_of(search, late)
     added = np.load(kept) if kept.exists() else np.full(nearest.shape, np.inf, np.float32)
-    rows = random.Random(0).sample(range(len(added)), len(added))  # to make the finished queries a random sample
+    rows = random.Random(0).sample(range(len(added)), len(added))  # so that the finished queries are a random sample
     for done, row in enumerate(rows, start=1):
         if np.isinf(added[row]).any():
             added[row] = np.nan
@@ -135,7 +135,7 @@ def score(search: Search, late: Floats, weight: float, margin: float, kept: Path
 def print_table(
     every: dict[str, Search], late: Floats, weight: float, kept: Path, milliseconds: dict[tuple[int, int], float]
 ) -> None:
-    """Print the recall in both directions, and the milliseconds."""
+    """Print the recall in both directions, and the times."""
     found = {}
     for name, search in every.items():
         nearest, scores = nearest_of(search, search.rows_of(late))
@@ -165,8 +165,10 @@ def print_table(
 
 
 def times(runtime: PixelBertRuntime, encoded: EncodedPictures) -> dict[tuple[int, int], float]:
-    """Return the milliseconds of the second stage, keyed by the numbers of candidates in late interaction and in the
-    joint stream."""
+    """Return the milliseconds that the second stage takes.
+
+    They are keyed by the numbers of candidates in late interaction and in the joint stream.
+    """
     text, taken = encoded.pictures[0].captions[0], dict[tuple[int, int], list[float]]()
     for number in range(ROUNDS + 1):
         for orders, reads in TIMED:
@@ -175,7 +177,7 @@ def times(runtime: PixelBertRuntime, encoded: EncodedPictures) -> dict[tuple[int
             late = runtime.late_scores(read, encoded.grids[:count], encoded.embeddings[:count])[0]
             chosen = np.argsort(-late)[:reads]
             runtime.match(read, [encoded.grids[one] for one in chosen], late[chosen])
-            if number:  # the first warms up
+            if number:  # the first round is a warm-up
                 taken.setdefault((orders, reads), []).append(1000 * (time.perf_counter() - started))
     return {row: statistics.median(values) for row, values in taken.items()}
 

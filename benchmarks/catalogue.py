@@ -1,4 +1,4 @@
-"""Measure how fast SQLite and PostgreSQL store photos and answer queries, without decoding, the model or the search.
+"""Measure how fast SQLite and PostgreSQL store photos and answer queries, excluding decoding, the model and the search.
 
     python benchmarks/catalogue.py [--photos 100000 --photos 1000000] [--grid-kb 27]
 

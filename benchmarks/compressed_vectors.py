@@ -3,10 +3,10 @@
     pixsearch index pictures/ --library L
     python benchmarks/compressed_vectors.py --library L --data dataset.json --images pictures/ --count 10000000
 
-Vectors and queries are made as in vectors.py, but in parts that are never in memory together. The recall is the share
-of the true ten nearest neighbours, found by brute force, among the results from the compressed index. A real search
-would compare these results again with the full vectors in the library, and re-rank them. The index is memory-mapped.
-Times are medians of single queries on one thread.
+Vectors and queries are made as in vectors.py, but in parts that are never all in memory at once. The recall is the
+share of the true ten nearest neighbours, found by brute force, among the results from the compressed index. A real
+search would compare these results again with the full vectors in the library, and re-rank them. The index is
+memory-mapped. Times are medians of single queries on one thread.
 """
 
 from __future__ import annotations

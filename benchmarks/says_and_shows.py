@@ -3,10 +3,10 @@
     python benchmarks/says_and_shows.py --album album/images --benchmark album/benchmark.json
 
 Each photo in the album gets a random name, folder and date (with a fixed seed), and most get people, a town and
-keywords. 30 queries are the benchmark queries with the most correct photos. 30 can be answered from metadata alone. 30
-need both: each combines a benchmark query with a name that some, but not all, of its correct photos have, and that
-other photos also have. Each query runs with metadata and without (--shows), so the first 30 show how much metadata
-hurts visual queries.
+keywords. 30 queries are the benchmark queries with the largest numbers of correct photos. 30 can be answered from
+metadata alone. 30 need both: each combines a benchmark query with a name that some, but not all, of its correct photos
+have, and that other photos also have. Each query runs with metadata and without (--shows), so the first 30 show how
+much metadata hurts visual queries.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ def _items(texts: Sequence[str]) -> str:
 
 
 def shown_queries(judged: Sequence[dict[str, object]]) -> list[AnsweredQuery]:
-    """Return the judged queries with the most correct photos."""
+    """Return the judged queries with the largest numbers of correct photos."""
     queries = [_judged(query) for query in judged]
     return sorted(queries, key=lambda one: -len(one.right))[:QUERIES]
 

@@ -1,4 +1,4 @@
-"""Print a table of pixsearch's speed, with a reference for each figure that was measured in the same run.
+"""Print a table of pixsearch's speed, in which each figure has a reference that was measured in the same run.
 
     python -m benchmarks.speed --pictures album/images [--json speed.json]
 

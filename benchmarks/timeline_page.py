@@ -6,12 +6,12 @@ The cold library has real files: copies of the pictures, each with a distinct co
 indexed, which also creates the thumbnails. Before each measurement, the library and the thumbnails are dropped from the
 page cache. Then the server is started, and the page is opened in a new browser profile.
 
-The large library is made as in said_words.py, and each photo gets a thumbnail of one of the pictures. The tasks of the
-page's main thread are recorded with Chromium's tracing while the mouse wheel scrolls the page, in wall-clock and CPU
-time. The browser and the server share the CPU, which also draws the page if there is no GPU. Memory is measured after
-garbage collection: the JavaScript heap, the number of DOM nodes, and the proportional set size (PSS) of the tab's
-process and of the server with its decoders. Caches that the browser releases under memory pressure, which contain
-decoded pictures, are listed separately.
+The large library is made as in said_words.py, and each photo gets a thumbnail of one of the pictures. While the mouse
+wheel scrolls the page, Chromium's tracing records the wall-clock and CPU time of the tasks in the page's main thread.
+The browser and the server share the CPU, which also draws the page if there is no GPU. Memory is measured after garbage
+collection: the JavaScript heap, the number of DOM nodes, and the proportional set size (PSS) of the tab's process and
+of the server with its decoders. Caches that the browser releases under memory pressure, which contain decoded pictures,
+are listed separately.
 """
 
 from __future__ import annotations

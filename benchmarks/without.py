@@ -3,7 +3,7 @@
     python benchmarks/without.py --album album/images --benchmark album/benchmark.json
 
 Two judged queries for an album are combined into a question such as "balloons without cake" if some photos match both
-of them and some match only the first. Photos that match only the first are correct, and photos that match both are
+of them and others match only the first. Photos that match only the first are correct, and photos that match both are
 wrong. Each question is searched for literally (--literal), in the default way, and with different weights for the
 second part.
 """
@@ -31,7 +31,7 @@ WEIGHTS = (0.5, 2.0)
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question: the wanted part, the excluded part, and the photos that match only the first, or both."""
+    """A wanted part, an excluded part, the photos that match only the wanted part, and the photos that match both."""
 
     wanted: str
     less: str

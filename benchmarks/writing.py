@@ -6,7 +6,7 @@
 
 Prints the time in seconds for each picture, followed by the text in it. `--made` generates pictures with known text and
 lists the words that were not found. `--first-look` measures how well the embeddings from the built-in model recognise
-pictures with text: the share of pairs, with one picture with text and one without, in which the former is nearer to
+pictures with text: of all pairs of a picture with text and one without, the share in which the former is nearer to
 `pixsearch_indexer.writing.DOCUMENTS` (the area under the ROC curve).
 """
 
@@ -59,7 +59,7 @@ CHAT = (
 BOARD = ("Sprint planning", "1. fix login", "2. invoice export", "deadline Friday", "owner: Priya")
 LONG = ("The quick brown fox jumps over the lazy dog while seven wizards quietly brew pumpkin juice",)
 LETTERS = (1, 10, 40)
-"""The minimum numbers of letters and digits in a picture with text. `--first-look` prints a line for each of them."""
+"""How many letters and digits a picture with text must have. `--first-look` prints a line for each of these values."""
 
 Made = tuple[str, Image.Image, Sequence[str]]
 

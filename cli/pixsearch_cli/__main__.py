@@ -1,4 +1,4 @@
-"""Runs the `pixsearch` command with `python -m pixsearch_cli`."""
+"""Lets `python -m pixsearch_cli` run the `pixsearch` command."""
 
 from pixsearch_cli.main import run
 

@@ -142,7 +142,7 @@ def _print_report(name: str, report: CalibrationReport) -> None:
 
 def reliability_diagram(bins_of: Mapping[str, Sequence[Bin]]) -> str:
     """Return an SVG plot of the observed share against the predicted probability, with a colour for each named series.
-    Larger dots stand for more pairs."""
+    Larger dots represent more pairs."""
     size, margin = 320, 40
     edge, most = size + 2 * margin, max(one.pairs for bins in bins_of.values() for one in bins)
 

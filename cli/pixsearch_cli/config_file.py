@@ -74,7 +74,7 @@ def read_config(commands: Mapping[str, Command]) -> dict[str, dict[str, object]]
     except (
         ValueError,
         RecursionError,
-    ) as error:  # includes TOMLDecodeError, and the error for a number of 5,000 digits
+    ) as error:  # includes TOMLDecodeError, and the error for an integer with 5,000 digits
         raise UsageError(f"{path} is not valid TOML: {error}", "Fix or remove it") from error
     parameters = {name: {key_of(one): one for one in command.params} for name, command in commands.items()}
     defaults: dict[str, dict[str, object]] = {command: {} for command in commands}

@@ -159,7 +159,7 @@ def _summary(groups: Sequence[Duplicates]) -> str:
 
 
 def _bytes_of(picture: StoredPicture) -> bytes:
-    """Return the bytes of the first readable file of a picture. Raises PictureError."""
+    """Return the bytes of the first readable file of a picture. Raises PictureError if there is none."""
     from pixsearch.library.photo_files import read_first
 
     return read_first(picture.photos, picture.digest)

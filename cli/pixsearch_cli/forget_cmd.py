@@ -29,7 +29,7 @@ def forget(
     from pixsearch import Library
 
     with Library.open(library_location(library), show_message) as opened:
-        # Try the path as given first: if a link has replaced the folder since, the link's target must stay.
+        # Try the path as given first: if the folder has since been replaced by a link, the link's target must stay.
         folder, roots, text_files = to_path(root), opened.roots(), opened.text_files()
         given = path_bytes(folder.absolute())
         path = given if given in roots or given in text_files else resolved_bytes(folder)

@@ -120,7 +120,7 @@ def _item(hit: Hit, stored: StoredPictures, explanation: Explanation | None, *, 
 
 
 def _maps(why: Explanation, picture: Image.Image) -> str:
-    """Return a collapsed section with a map of where each word is found."""
+    """Return a collapsed section with a map for each word that shows where it is found."""
     from pixsearch.pictures import data_url
     from pixsearch.search.explain import heat
 

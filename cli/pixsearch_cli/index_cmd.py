@@ -256,7 +256,7 @@ def show_switch(switch: Switch | None) -> None:
 
 
 def not_read_for_text(report: IndexReport) -> list[str]:
-    """Return a line for each picture that could not be read for text, and one for missing packages, if any."""
+    """Return a line for each picture whose text could not be read, and one for missing packages, if any."""
     lines = [f"{line} (not read for text)" for line in report.unreadable]
     if report.unread:
         try:

@@ -47,11 +47,11 @@ class MetadataRecord(TypedDict):
     place: str | None
     """The town nearest to the coordinates, with its region and country."""
     writing: list[str] | None
-    """The lines of text in the picture, from top to bottom; null if it has not been read for text yet."""
+    """The lines of text in the picture, from top to bottom; null if its text has not been read yet."""
 
 
 class SaidRecord(TypedDict):
-    """A word of the query that was found in the text of a photo: its metadata, its name or its folders."""
+    """A word of the query that was found in the text of a photo: in its metadata, its name or its folders."""
 
     word: str
     """The word as it was typed."""
@@ -85,7 +85,7 @@ class HitRecord(MetadataRecord):
     likely: bool | None
     """True if the score is 0.5 or more."""
     says: list[SaidRecord]
-    """The words of the query that were found in its metadata, its name or its folders."""
+    """The words of the query that were found in the photo's metadata, its name or its folders."""
     copies: list[str]
     similar: list[str]
 
@@ -95,7 +95,7 @@ class NegationRecord(TypedDict):
 
     text: str
     asked: str
-    """The words that are searched for instead; empty if other parts of the query contain them."""
+    """The words that are searched for instead; empty if only the other parts of the query are searched for."""
     less: list[str]
     """The words that are excluded; empty if the query is searched as typed."""
 

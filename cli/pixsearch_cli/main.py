@@ -24,7 +24,7 @@ def main() -> None:
     from pixsearch_cli.output import LoggedLines, in_one_line, show_message, show_traceback
 
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # the terminal's encoding may not support a file name
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names may not fit the terminal's encoding
     for name in ("COLUMNS", "LINES"):
         if not os.environ.get(name, "0").isdecimal():  # rich parses "²" as a number
             del os.environ[name]
@@ -55,7 +55,7 @@ def run() -> None:
     the exit handlers are run first. Otherwise, the workers would leave their sockets behind.
     """
     by_python = signal.getsignal(signal.SIGINT)
-    if by_python is signal.default_int_handler:  # a background job of a shell ignores SIGINT instead
+    if by_python is signal.default_int_handler:  # false in a shell's background job, which ignores SIGINT
         signal.signal(signal.SIGINT, _end_at_once)
     import pixsearch_cli.app  # noqa: F401
 

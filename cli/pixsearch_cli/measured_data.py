@@ -41,7 +41,7 @@ def encode_split(
     """Encode the captioned pictures in a split. If no split is named, use the only one, or val.
 
     `choose` receives the pictures in the split and returns the pictures to encode. Raises UsageError if the split has
-    none, and DatasetError if the data has more than `max_bad` problems.
+    no pictures, and DatasetError if the data has more than `max_bad` problems.
     """
     from pixsearch_trainer.data.checking import enforce_limit
     from pixsearch_trainer.data.reading import read_captioned

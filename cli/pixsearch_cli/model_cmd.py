@@ -90,7 +90,7 @@ def get(
 
 
 def _is_there(name: str, revision: str | None) -> bool:
-    """Return whether the model is already on this machine. Raises UsageError if its revision is a different one."""
+    """Return whether the model is already on this machine. Raises UsageError if only a different revision is."""
     from pixsearch.model.checkpoints import CONFIG_FILE, hub_folder
     from pixsearch.model.hub_source import HubSource
 

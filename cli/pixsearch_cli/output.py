@@ -37,7 +37,7 @@ def show_lines(*lines: str) -> None:
 
 
 def confirmed(question: str) -> bool:
-    """Ask a question on the terminal and return whether the answer is yes. Raises UsageError without a terminal."""
+    """Ask a question on the terminal. Return whether the answer is yes. Raises UsageError if there is no terminal."""
     if sys.stdin is None or sys.stderr is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError("cannot ask for confirmation without a terminal", "Add --yes to skip the prompt")
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
@@ -59,12 +59,12 @@ def in_one_line(error: Exception) -> str:
 
 
 def show_traceback(error: BaseException) -> None:
-    """Show the traceback of an error, for `--debug`. Passwords are hidden, so that it is safe in a bug report."""
+    """Show the traceback of an error, for `--debug`. It can be pasted into a bug report: passwords are hidden."""
     _on_stderr(without_passwords("".join(traceback.format_exception(error))).rstrip("\n"))
 
 
 class LoggedLines(logging.Handler):
-    """Shows the log messages of libraries on stderr, each on one line and without passwords."""
+    """Shows the log messages of other packages on stderr, each on one line and without passwords."""
 
     def emit(self, record: logging.LogRecord) -> None:
         _on_stderr(printable(without_passwords(record.getMessage())))
@@ -76,13 +76,13 @@ def _on_stderr(text: str) -> None:
 
 
 def warn_of_damage(damage: Sized) -> None:
-    """Show how many damaged rows of a library were skipped, if any."""
+    """Show how many damaged rows in the library were skipped, if any."""
     if count := len(damage):
         show_message(f"{plural(count, 'damaged row')} in the library left out. Run: pixsearch repair")
 
 
 def warn_of_problems(problems: Sequence[object]) -> None:
-    """Show the first few problems in a data set, and the number of further ones."""
+    """Show the first few problems in a data set, and how many more there are."""
     for problem in problems[:_NAMED_PROBLEMS]:
         show_message(f"skipped: {problem}")
     if (more := len(problems) - _NAMED_PROBLEMS) > 0:
@@ -123,7 +123,7 @@ def print_table(
 
 @contextmanager
 def progress_bars() -> Iterator[ProgressCallback]:
-    """Show a progress bar for each task on stderr until the end, or lines if stderr is not a terminal."""
+    """Show a progress bar for each task on stderr while the context is open, or lines if stderr is not a terminal."""
     if sys.stderr is None or not sys.stderr.isatty():
         with _lines() as show:
             yield show

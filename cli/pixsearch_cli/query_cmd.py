@@ -307,7 +307,7 @@ def _reader(rerank_model: str) -> CandidateReader:
 
 
 def _why(engine: SearchEngine, words: str, content_id: int) -> Explanation | None:
-    """Return where the words are found in a hit. If the model cannot locate words, return None: maps are optional."""
+    """Return where the words are found in a hit. Return None if the model cannot locate words: maps are optional."""
     try:
         return engine.explain(words, content_id)
     except WordsNotLocated:
@@ -337,7 +337,10 @@ def _engine(
     reads_words: bool,
     many: bool = False,
 ) -> Iterator[SearchEngine | None]:
-    """Yield the engine of a library, or None if nothing was ever indexed. A GPU is only worth it for many queries."""
+    """Yield the engine of a library, or None if nothing was ever indexed.
+
+    If `many` is true, a GPU is used if possible. It is not worth its start-up time for a few queries.
+    """
     from pixsearch.library.likely_model import likely_model
     from pixsearch.model.checkpoints import checkpoint_for
     from pixsearch.model.load_runtime import load_runtime

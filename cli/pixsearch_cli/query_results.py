@@ -156,12 +156,12 @@ def _copy(hit: Hit, stored: StoredPictures, folder: Path) -> bool:
 def _copy_to(original: OpenFile, target: Path) -> None:
     """Copy a file to the target, or to a numbered name if the target exists.
 
-    Times, permissions and extended attributes are kept as far as the drive supports them.
+    Times, permissions and extended attributes are kept as far as the file system supports them.
     """
     with temporary_beside(target) as copy:
         shutil.copyfileobj(original, copy)
         copy.flush()
-        with suppress(UnsupportedOperation, OSError):  # an object in storage, or a drive without them
+        with suppress(UnsupportedOperation, OSError):  # an object in object storage, or a file system without them
             found = os.fstat(original.fileno())
             os.fchmod(copy.fileno(), stat.S_IMODE(found.st_mode) & 0o777)
             os.utime(copy.fileno(), ns=(found.st_atime_ns, found.st_mtime_ns))
@@ -195,7 +195,7 @@ def _table(hits: Sequence[Hit]) -> tuple[list[str], list[list[str]]]:
 
 
 def _shown(columns: Mapping[str, list[str]]) -> tuple[list[str], list[list[str]]]:
-    """Return the headings of the columns that are not empty, and the rows."""
+    """Return the headings and rows of a table, without the empty columns."""
     shown = {heading: cells for heading, cells in columns.items() if any(cells)}
     return list(shown), [list(row) for row in zip(*shown.values(), strict=True)]
 
@@ -213,7 +213,7 @@ def _print_pictures(hits: Sequence[Hit], stored: StoredPictures) -> None:
 
 
 def _standing(hit: TextHit) -> str:
-    """Return the sources of a text, in brackets."""
+    """Return the first source of a text and the number of other sources, in brackets."""
     first = hit.sources[0]
     more = f" and {len(hit.sources) - 1} more" if len(hit.sources) > 1 else ""
     return f"({first.path}{'' if first.line is None else f':{first.line}'}{more})"

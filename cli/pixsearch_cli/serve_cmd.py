@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _LEAST_TOKEN = 16
 _TURN_S = 0.0002
-"""Seconds between thread switches. With Python's 5 ms, a thread that counts 100,000 photos would delay each answer."""
+"""Seconds between thread switches. Python's 5 ms would delay each answer while a thread counts 100,000 photos."""
 
 
 def serve(
@@ -166,7 +166,7 @@ def _make_if_missing(library: Location) -> None:
 def _announce(library: str, names: Sequence[str], port: int, access: Access, knows_token: bool) -> str:
     """Show the addresses of the page, and return one of them with the token.
 
-    A token that the user has chosen is shown only on a terminal, so that it does not get into the log of a service.
+    A token that the user has chosen is shown only on a terminal, so that it does not end up in the log of a service.
     """
     from pixsearch_cli.web.addresses import qr_code, shows_blocks
 

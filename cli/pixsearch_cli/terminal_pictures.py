@@ -1,4 +1,4 @@
-"""Shows small pictures in a terminal, with its protocol (kitty or sixel) or as half blocks."""
+"""Shows small pictures in a terminal, with its graphics protocol (kitty or sixel) or as half blocks."""
 
 from __future__ import annotations
 

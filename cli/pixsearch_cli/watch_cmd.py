@@ -45,7 +45,7 @@ def watch(library: LibraryOption = None, model: ModelOption = None) -> None:
 
 
 def _tell(library: Library, told: set[Failure], told_lines: set[str], report: IndexReport) -> None:
-    """Report what a run did, and the failures that have not been `told` before."""
+    """Report what a run did, and the failures and lines that are not in `told` and `told_lines` yet. Add them there."""
     failures = set(library.failures())
     for failure in sorted(failures - told, key=attrgetter("path")):
         show_message(f"{failure.path}: {failure.reason}")

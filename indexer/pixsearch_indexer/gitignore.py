@@ -39,7 +39,7 @@ class Pattern:
     """False if the line begins with "!"."""
     folders_only: bool
     name_only: bool
-    """True if the pattern is matched against the last part of a path only, in any folder."""
+    """True if the pattern is matched only against the last part of a path, in any folder."""
 
     def matches(self, path: bytes, is_folder: bool) -> bool:
         """Return whether the pattern matches a path relative to the pattern file's folder."""

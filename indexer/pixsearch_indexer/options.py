@@ -11,7 +11,7 @@ from pixsearch.picture_files import MEGAPIXEL_LIMIT
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexOptions:
-    """The options for an indexing run. A scan rule that is None is kept from the folder's last run; see `ScanRules`."""
+    """The options for an indexing run. If a scan rule is None, the folder's last one applies; see `ScanRules`."""
 
     switch_model: bool = False
     """True to encode every photo again if the library contains features from a different model.

@@ -47,7 +47,7 @@ LoadFiles = Callable[["Iterable[ToLoad]", "DecodeLimits", Encoder], "Iterator[Lo
 
 ENCODE_AT_ONCE = 32
 STORE_AT_ONCE = 500
-"""The maximum number of files in a commit. It matters when few files need to be encoded, or all arrive encoded."""
+"""The maximum number of files in a commit. It matters if few files need encoding, or all arrive encoded."""
 STORE_EVERY_S = 2.0
 _RECORDED = ("found", "unchanged", "encoded", "reused", "forgotten", "failed")
 """The report fields that are recorded in the library."""
@@ -182,7 +182,7 @@ def _read(steps: Generator[None], report: IndexReport, interrupt: Interruption) 
 
 
 class _FolderWork(NamedTuple):
-    """The work that a first scan found in a folder. A second scan does it, so no list of files is held in memory."""
+    """The work that a first scan found in a folder. A second scan carries it out, so no list of files is kept."""
 
     root_id: int
     scan: Scan
@@ -317,7 +317,7 @@ class _Run:
         self._forget(gone, counts)
 
     def _forget(self, gone: list[bytes], counts: Counts) -> None:
-        """Forget deleted files and clear the list, if any file was found. If none was, the drive may be unplugged."""
+        """Forget deleted files and clear the list. Keep them if no files were found: the drive may be unplugged."""
         if gone and counts.found:
             self.report.forgotten += self._writer.forget(gone)
             gone.clear()

@@ -69,7 +69,7 @@ def _coarser_picture(data: bytes, frame: int, min_edge: int, megapixels: int) ->
     picture.draft(None, (min_edge, min_edge))
     try:
         picture.load()
-    except Exception:  # noqa: BLE001 - decoders raise anything on damaged files
+    except Exception:  # noqa: BLE001 - decoders may raise any exception on damaged files
         return None
     height = picture.height
     reached = height
@@ -116,7 +116,7 @@ def _decoded_onto(picture: Image.Image, fill: bytes, min_edge: int) -> Image.Ima
     picture.load_prepare()
     size = len(Image.new(picture.mode, picture.size).tobytes())
     picture.im = Image.frombytes(picture.mode, picture.size, fill * size).im
-    with suppress(Exception):  # decoders raise anything on truncated or damaged files
+    with suppress(Exception):  # decoders may raise any exception on truncated or damaged files
         picture.load()
     picture.tile = []  # so that Pillow considers it loaded
     return picture

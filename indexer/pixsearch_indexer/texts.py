@@ -59,7 +59,7 @@ def read_text_files(library: Library, writer: LibraryWriter, files: Sequence[Pat
 
 
 def changed_texts(library: Library) -> set[bytes]:
-    """Return the text files that were changed or deleted since the last run, except those that it could not read."""
+    """Return the text files changed or deleted since the last run, except those that the last run could not read."""
     changed = set()
     for path, known in library.text_files().items():
         try:

@@ -73,7 +73,7 @@ class ThumbnailCache:
 
     def put(self, digest: bytes, edge: int, jpeg: bytes) -> None:
         """Store a thumbnail, if possible."""
-        with suppress(PixsearchError):  # the limit is unknown, so nothing is deleted this time
+        with suppress(PixsearchError):  # if the limit is unknown, nothing is deleted this time
             self._kept[edge].put(_name(digest, edge), jpeg)
 
     def claim_room(self) -> int:
@@ -98,7 +98,7 @@ class ThumbnailCache:
 
 
 def thumbnails_of_user(library: str, count_pictures: Callable[[], int]) -> ThumbnailCache | None:
-    """Open the thumbnail cache in the user's cache folder, or return None without one. See `ThumbnailCache`."""
+    """Open the thumbnail cache in the user's cache folder, or return None if there is no such folder."""
     try:
         return ThumbnailCache(cache_folder(), library, count_pictures)
     except PixsearchError:

@@ -35,7 +35,7 @@ class NoThumbnail:
 
 
 def photo_thumbnail(photo: StoredPhoto, digest: bytes, edge: int, megapixels: int) -> bytes | NoThumbnail:
-    """Make a JPEG thumbnail of a photo with a shorter edge of `edge` pixels.
+    """Make a JPEG thumbnail of a photo. The shorter edge of the thumbnail has `edge` pixels.
 
     Small thumbnails may be up to a quarter larger, but no thumbnail is larger than its photo. The file must be the one
     that was indexed; see `open_photo`. The thumbnail of a truncated file shows only the part that was indexed.
@@ -102,7 +102,7 @@ def result_or_reason(read: Callable[[], Result]) -> Result | NoThumbnail:
         return NoThumbnail(error.message)
     except MemoryError:
         return NoThumbnail("takes more memory to decode than a photo should")
-    except Exception as error:  # noqa: BLE001 - decoders raise anything on hostile bytes
+    except Exception as error:  # noqa: BLE001 - decoders may raise any exception on hostile bytes
         return NoThumbnail(f"cannot be read: unexpected {type(error).__name__}: {error}")
 
 

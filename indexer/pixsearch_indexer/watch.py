@@ -86,7 +86,7 @@ def watch(
 
 
 class _Reading:
-    """A reader of the text in pictures that works for a few seconds at a time."""
+    """Reads the text in pictures, for a few seconds at a time."""
 
     def __init__(
         self,

@@ -82,10 +82,11 @@ def read_writing(
 ) -> Generator[None]:
     """Read and store the text in pictures that have not been read yet.
 
-    Only folders with OCR turned on are considered: these, or all if `folders` is None. Reading proceeds while the
-    caller iterates, and yields about once a second. Results are committed every few seconds, and `report` is updated
-    with each commit. Other processes can write to the library in between. A picture that can never be read, such as one
-    that crashes its decoder, is stored as having no text. A picture that is missing or has changed is left for later.
+    Only folders with OCR turned on are considered: those in `folders`, or all if it is None. The generator reads while
+    the caller iterates over it, and yields about once a second. Results are committed every few seconds, and `report`
+    is updated with each commit. Other processes can write to the library in between. A picture that can never be read,
+    such as one that crashes its decoder, is stored as having no text. A picture that is missing or has changed is left
+    for later.
 
     Raises LibraryError, or PixsearchError if the RapidOCR installation is incomplete.
     """
@@ -121,7 +122,7 @@ def read_writing(
 
 
 def _documents_first(library: Library, encoder: Encoder, ids: Sequence[int]) -> list[int]:
-    """Move the tenth of the pictures that look most like documents to the front. Both parts keep their order.
+    """Move a tenth of the pictures to the front: those that look most like documents. Both parts keep their order.
 
     The order does not change while searches still use a different model than the encoder.
     """
@@ -136,7 +137,7 @@ def _documents_first(library: Library, encoder: Encoder, ids: Sequence[int]) -> 
 
 
 def _store(library: Library, report: IndexReport, found: dict[int, tuple[str, ...]]) -> Iterator[None]:
-    """Commit the text that was found, and clear it. Yield while another process is writing."""
+    """Commit the text in `found`, and clear `found`. Yield while another process is writing to the library."""
     while found:
         try:
             with library.writing() as writer:

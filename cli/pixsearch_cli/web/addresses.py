@@ -21,7 +21,7 @@ _DARK_ON_LIGHT = "\x1b[97;40m{}\x1b[0m"
 
 
 def names_of(host: str) -> list[str]:
-    """Return the host names and addresses for a server that listens on an address; at least one."""
+    """Return the host names and addresses at which a server that listens on `host` can be reached; at least one."""
     try:
         is_everywhere = ipaddress.ip_address(host).is_unspecified
     except ValueError:

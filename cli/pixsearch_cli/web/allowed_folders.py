@@ -1,4 +1,4 @@
-"""The folders that the page may add to the library: the folders named with `serve --allow-index` and below."""
+"""The folders that the page may add to the library: those named with `serve --allow-index`, and all below them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class AllowedFolders:
     def resolve(self, path: bytes) -> bytes:
         """Return the real path of a folder that may be added.
 
-        The error for a path outside is the same whether or not the path exists. Raises HTTPException 403 and 404.
+        The error for a path outside the allowed folders is the same whether or not it exists. Raises HTTPException 403
+        and 404.
         """
         if is_remote(path) or b"\0" in path or not path.startswith(b"/"):
             raise HTTPException(403, "only local folders can be added: use an absolute path")
@@ -46,7 +47,7 @@ class AllowedFolders:
         return real
 
     def subfolders(self, folder: bytes) -> Iterator[bytes]:
-        """Yield the names of the folders in a resolved folder in arbitrary order, without links and hidden folders.
+        """Yield the names of the subfolders of a resolved folder, without links and hidden folders, in arbitrary order.
 
         Raises OSError if the folder cannot be listed.
         """
@@ -80,7 +81,7 @@ def _is_real_folder(entry: os.DirEntry[bytes]) -> bool:
 
 
 def is_where_it_was(path: bytes) -> bool:
-    """Return whether neither a folder nor one of its parents has been replaced by a link. The folder may be missing."""
+    """Return whether neither a folder nor any of its parents has been replaced by a link. The folder may be missing."""
     return os.path.realpath(path) == path
 
 

@@ -1,4 +1,4 @@
-"""The responses of the API for its OpenAPI document. The records that `--json` also prints are in `json_records`."""
+"""The API's responses, for its OpenAPI document. The records that `--json` also prints are in `json_records`."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def make_app(
         version=__version__,
         description="Find photos by words, and by other photos.",
         openapi_url="/api/openapi.json",
-        docs_url=None,  # both pages would load scripts from the network
+        docs_url=None,  # FastAPI's documentation pages would load scripts from the network
         redoc_url=None,
         redirect_slashes=False,  # each page has exactly one URL
     )

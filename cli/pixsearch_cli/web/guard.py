@@ -21,7 +21,7 @@ from pixsearch_cli.web.problems import problem
 UPLOAD_LIMIT_BYTES = 64 << 20
 """The limit for a form with pictures. Even the largest phone photos are smaller."""
 BODY_LIMIT_BYTES = 64 << 10
-"""The limit for any other body, such as a JSON search or a token. Some routes have their own for authorised clients."""
+"""The limit for any other body, such as a JSON search or a token. For authorised clients, some routes set their own."""
 BODY_TIMEOUT_S = 30.0
 
 _COOKIE = "pixsearch_token"
@@ -81,7 +81,7 @@ class AccessGuard:
             return problem(request, error.status_code, error.detail, error.headers)
 
     def _put_below_root(self, scope: Scope) -> None:
-        """Set the path of every request to the path that browsers see, even if the proxy removes the root path."""
+        """Set the path of a request to the path that the browser sees, even if the proxy has removed the root path."""
         root, path = self._access.root_path, scope["path"]
         if path == root:
             path = f"{root}/"
@@ -114,7 +114,7 @@ class AccessGuard:
         return origin is not None and not self._access.is_our_page(origin, host)
 
     def _has_token(self, request: Request) -> bool:
-        """Return whether a request has the token in its headers, or needs none."""
+        """Return whether the token is in the headers of a request, or is not required."""
         return self._access.token is None or any(map(self._access.is_our_token, _credentials(request.headers)))
 
     async def _check_token(self, request: Request, in_address: str | None, path: str) -> Response | None:
@@ -135,7 +135,7 @@ class AccessGuard:
         raise HTTPException(HTTPStatus.UNAUTHORIZED, detail, {"WWW-Authenticate": "Bearer"})
 
     def _let_in(self, request: Request, path: str) -> Response:
-        """Redirect to the URL without the token, to keep the token out of the history and of shared links."""
+        """Redirect to the URL without the token, to keep the token out of the browser history and shared links."""
         root = self._access.root_path
         query = request.scope["query_string"].decode("latin-1")
         page = f"{root}/{path.lstrip('/')}"  # //elsewhere would be another server
@@ -240,7 +240,7 @@ def _with_headers(send: Send, body: _Body) -> Send:
                 headers[name] = value
             headers.setdefault("Content-Security-Policy", INERT)
             headers.setdefault("Cache-Control", "no-store")
-            if not body.complete:  # the server would read the rest otherwise
+            if not body.complete:  # otherwise, the server would read the rest
                 headers["Connection"] = "close"
         await send(message)
 

@@ -36,7 +36,7 @@ class RunRecord(TypedDict):
     summary: str | None
     """The summary of a finished run."""
     failures: dict[str, int]
-    """The number of files in these folders that could not be read, by kind of reason."""
+    """The number of files in the run's folders that could not be read, by kind of reason."""
     error: str | None
     """Why the run failed."""
 
@@ -58,7 +58,7 @@ class FolderRecord(TypedDict):
 
 
 class FoldersAnswer(TypedDict):
-    """The folders in a folder."""
+    """The subfolders of a folder."""
 
     path: str | None
     """Null for the list of the folders named with `--allow-index`."""
@@ -97,7 +97,7 @@ async def state(site: SiteOfApp) -> Response:
 
 @router.get("/folders", response_model=FoldersAnswer)
 async def folders(request: Request, site: SiteOfApp) -> Response:
-    """Return the folders in the folder `in` that may be added, or the folders named with `--allow-index`."""
+    """Return the subfolders of the folder `in`, or the folders named with `--allow-index` if `in` is missing."""
     path = bytes_parameter(request, b"in")
     return AsciiJson(await site.listings.in_thread(request, _listing, site, path))
 
@@ -131,7 +131,7 @@ async def stop(site: SiteOfApp) -> Response:
 
 @router.post("/duplicates", response_model=IndexAnswer, status_code=202)
 async def compare(site: SiteOfApp) -> Response:
-    """Start `pixsearch duplicates --alike`: compare the photos, so that the page can show which ones look the same."""
+    """Start `pixsearch duplicates --alike`: compare the photos, so that the page can show which ones look alike."""
     _runs(site).start("duplicates")
     return _state(site, 202)
 
@@ -167,7 +167,7 @@ def _state(site: Site, status: int = 200) -> Response:
 
 
 def _listing(site: Site, path: bytes | None) -> FoldersAnswer:
-    """Return the folders in a folder that may be added. Raises HTTPException 403 and 404."""
+    """Return the subfolders of a folder, or the allowed folders if `path` is None. Raises HTTPException 403 and 404."""
     allowed, roots = _runs(site).allowed, site.engine.library().roots()
 
     def record(name: bytes, path: bytes) -> FolderRecord:

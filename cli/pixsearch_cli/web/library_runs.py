@@ -53,13 +53,13 @@ class LibraryRun:
     """The latest line of `--progress json`."""
     summary: str | None = None
     failures: dict[str, int] = field(default_factory=dict)
-    """The number of files in these folders that could not be read, by kind of reason."""
+    """The number of files in the run's folders that could not be read, by kind of reason."""
     error: str | None = None
     stopped: bool = False
 
 
 class LibraryRuns:
-    """Starts runs, one at a time, and keeps the latest. All methods must be called in the event loop."""
+    """Starts runs, one at a time, and keeps the latest one's state. All methods must be called in the event loop."""
 
     def __init__(
         self,
@@ -138,13 +138,13 @@ class LibraryRuns:
 
 
 async def _messages(lines: asyncio.StreamReader, run: LibraryRun) -> str | None:
-    """Update the progress of a run from its output, and return its last message that is not progress."""
+    """Update the progress of a run from its output, and return the last message that is not a progress report."""
     message = None
     while True:
         try:
             if not (line := await lines.readline()):
                 return message
-        except ValueError:  # a line above the limit is dropped
+        except ValueError:  # a line over the size limit is dropped
             continue
         text = line.decode(errors="replace").strip()
         if text.startswith("{"):
@@ -186,7 +186,7 @@ def kind(reason: str) -> str:
 
 
 def _environment(library: Location, model: str | None) -> dict[str, str]:
-    """Return the environment of a child process. Unlike options, it does not show passwords in the process list."""
+    """Return the environment of a child process. Unlike options, it does not expose passwords in the process list."""
     environment: Mapping[str, str] = {name: value for name, value in os.environ.items() if name != "PIXSEARCH_TOKEN"}
     named = {
         "PIXSEARCH_NO_CONFIG": "1",

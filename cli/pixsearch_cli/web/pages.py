@@ -1,4 +1,4 @@
-"""The search page, the library page, and the manifest for phones that keep the page on their home screen."""
+"""The search page, the library page, and the manifest for adding the page to the home screen of a phone."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _by_kind(reasons: Sequence[tuple[FilePath, str]]) -> list[tuple[str, list[tu
 
 @router.get("/manifest.webmanifest")
 async def manifest(request: Request) -> Response:
-    """Return the web application manifest (W3C), for phones that keep the page on their home screen."""
+    """Return the web application manifest (W3C), for adding the page to the home screen of a phone."""
     root = request.scope["root_path"]
     icons = [
         {"src": f"{root}/static/icon.svg", "type": "image/svg+xml", "sizes": "any"},

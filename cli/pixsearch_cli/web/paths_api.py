@@ -16,7 +16,7 @@ router = APIRouter(prefix="/api", default_response_class=AsciiJson, responses=PR
 
 @router.post("/paths", response_model=PathsAnswer, openapi_extra=BODY)
 async def paths(request: Request, site: SiteOfApp) -> Response:
-    """Return the first path of each photo in the library, in the order of the ids."""
+    """Return the first path of each given photo that is in the library, in the order of the given ids."""
     ids = await read_ids(request)
 
     def found() -> dict[str, object]:

@@ -28,9 +28,9 @@ Decoded = TypeVar("Decoded")
 
 
 class PhotoDecoder:
-    """Decodes in separate processes, within the indexer's limits, and keeps the results in the cache folder.
+    """Decodes pictures in separate processes, within the indexer's limits, and keeps the results in the cache folder.
 
-    The key of a result is the digest of the file's content, so libraries share results, and none is ever outdated.
+    The key of a result is the digest of the file's content, so libraries share results, and no result is ever outdated.
     """
 
     def __init__(self, pool: ProcessPool, limits: DecodeLimits, folder: Path, thumbnails: ThumbnailCache) -> None:
@@ -70,7 +70,7 @@ class PhotoDecoder:
         return read
 
     async def keep_upload(self, data: bytes, min_edge: int) -> tuple[str, bytes]:
-        """Keep an uploaded picture, and return its name and the PNG that the model receives. Raises PictureError."""
+        """Store an uploaded picture, and return its name and the PNG that the model receives. Raises PictureError."""
         name = content_digest(data).hex()
         file = _file_of(name, min_edge)
         if (kept := await asyncio.to_thread(self._uploads.get, file)) is not None:
@@ -82,7 +82,7 @@ class PhotoDecoder:
         return name, made
 
     def upload(self, name: str, min_edge: int) -> bytes:
-        """Return the PNG of an uploaded picture. Raises HTTPException 404 if it is no longer kept."""
+        """Return the PNG of an uploaded picture. Raises HTTPException 404 if it is no longer in the cache."""
         if (kept := self._uploads.get(_file_of(name, min_edge))) is None:
             raise HTTPException(404, "this picture is no longer kept: upload it again")
         return kept

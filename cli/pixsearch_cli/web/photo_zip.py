@@ -26,7 +26,7 @@ _FIRST_YEAR, _LAST_YEAR = 1980, 2107
 
 
 def zip_of(library: Library, ids: Sequence[int]) -> Generator[bytes, None, None]:
-    """Yield the pieces of a zip with these photos; a piece may be empty. MISSING in the zip lists missing photos.
+    """Yield a zip with these photos in pieces, which may be empty. Its file MISSING lists the missing photos, if any.
 
     Raises LibraryError, and PictureError if a file cannot be read to its end. The zip is then incomplete: it has no
     directory, and no program can open it.
@@ -83,7 +83,7 @@ class _Pieces:
 
 
 def _whole(file: OpenFile, photo: StoredPhoto) -> Iterator[bytes]:
-    """Yield a file up to its indexed size. Raises PictureError if it has become shorter."""
+    """Yield the contents of a file up to its indexed size. Raises PictureError if it has become shorter."""
     left = photo.stamp.size_bytes
     while left:
         try:
@@ -97,7 +97,7 @@ def _whole(file: OpenFile, photo: StoredPhoto) -> Iterator[bytes]:
 
 
 def _entry(name: str, photo: StoredPhoto) -> ZipInfo:
-    """Return the zip entry of a photo, with the time at which it was taken, or else its file's modification time."""
+    """Return the zip entry of a photo, with the time when it was taken or, if unknown, its modification time."""
     taken_at = photo.metadata.taken_at
     moment = time.localtime(max(0, photo.stamp.mtime_ns // 10**9)) if taken_at is None else taken_at.timetuple()
     entry = _info(name, moment[:6])

@@ -84,7 +84,7 @@ async def exposure(request: Request, site: SiteOfApp, id: Id) -> Response:
 async def thumbnail(
     request: Request, site: SiteOfApp, id: Id, size: Annotated[str, Query(pattern="^(small|large)$")] = "small"
 ) -> Response:
-    """Return the picture upright as a JPEG: `small` for a list, `large` for a full screen."""
+    """Return the picture as an upright JPEG: `small` for a list, `large` for a full screen."""
     edge = EDGES[size]
 
     def found() -> tuple[StoredPicture, dict[str, str], bytes | None] | None:
@@ -162,9 +162,9 @@ async def _picture(request: Request, site: Site, id: int) -> StoredPicture:
 
 
 class _OpenFile(FileResponse):
-    """Sends an open file, even if its name now belongs to a different one, and closes it.
+    """Sends an open file, even if its name now refers to a different file, and closes it.
 
-    It sends at most the size that the file had when it was opened. If the file has become shorter, it closes the
+    It sends at most as many bytes as the file had when it was opened. If the file has become shorter, it closes the
     connection early.
     """
 
@@ -204,5 +204,5 @@ def _no_picture(id: int) -> HTTPException:
 
 
 def _kept_by_browsers(tag: str) -> dict[str, str]:
-    """Return headers that make browsers revalidate each time, since a different library may use the same URL later."""
+    """Return headers that make browsers revalidate each time: a different library may use the same URL later."""
     return {"ETag": f'"{tag}"', "Cache-Control": "private, no-cache"}

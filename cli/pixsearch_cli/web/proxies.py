@@ -10,7 +10,7 @@ from pixsearch.errors import UsageError
 
 _THIS_MACHINE = ("127.0.0.0/8", "::1")
 _IPV4_IN_IPV6 = "::ffff:0.0.0.0"
-"""The prefix of an IPv4 peer on an IPv6 socket, 96 bits."""
+"""The 96-bit prefix of the address of an IPv4 peer on an IPv6 socket."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ class RequestQueue:
         return self._inside > 0
 
     async def take(self, request: Request, work: Callable[..., Awaitable[Result]], *arguments: object) -> Result:
-        """Wait for a free slot, then do the work, unless the client has disconnected."""
+        """Wait for a free slot, then do the work unless the client has disconnected in the meantime."""
         if self._inside >= self._limit:
             raise HTTPException(503, "too many requests at once: try again in a moment", {"Retry-After": "1"})
         self._inside += 1
@@ -39,5 +39,5 @@ class RequestQueue:
             self._inside -= 1
 
     async def in_thread(self, request: Request, work: Callable[..., Result], *arguments: object) -> Result:
-        """Like `take`, but run a function that is not asynchronous in a thread."""
+        """Like `take`, but run a synchronous function in a thread."""
         return await self.take(request, asyncio.to_thread, work, *arguments)

@@ -64,7 +64,7 @@ router = APIRouter(prefix="/api", default_response_class=AsciiJson, responses=PR
 
 @router.get("/search", response_model=SearchAnswer)
 async def search(request: Request, site: SiteOfApp, asked: Annotated[SearchRequest, Query()]) -> Response:
-    """Find photos by words, by pictures in the library, and by pictures uploaded before."""
+    """Find photos by words, by pictures in the library, and by previously uploaded pictures."""
     return AsciiJson({**await _answer(request, site, asked), "uploads": []})
 
 
@@ -103,7 +103,7 @@ async def _answer(
 ) -> dict[str, object]:
     """Return the hits, the remarks on the query, the town named in it and the number of damaged rows.
 
-    `sent` contains pictures by name that were uploaded with the request, and need not be read from the cache.
+    `sent` contains the pictures that were uploaded with the request, keyed by name. They are not read from the cache.
     """
 
     def upload(name: str) -> bytes:
@@ -130,14 +130,17 @@ async def _answer(
 
 
 def check_folders(site: Site, filters: Filters) -> None:
-    """Raise HTTPException 404 if the library has no photo in one of the folders, which may be misspelt."""
+    """Raise HTTPException 404 if the library has no photos in one of the folders; its name may be misspelt."""
     for folder in filters.folders:
         if not site.engine.library().passing(Filters(folders=(folder,))):
             raise HTTPException(404, f"no photos in {folder}")
 
 
 async def _read(request: Request) -> tuple[SearchRequest, list[bytes]]:
-    """Return the query and the picture files in a POST. Raises HTTPException, RequestValidationError, UsageError."""
+    """Return the query and the picture files in a POST request.
+
+    Raises HTTPException, RequestValidationError, UsageError.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
         body = await request.body()

@@ -86,7 +86,7 @@ class FilteredRequest(_Filtered):
 
 
 class TimelineRequest(FilteredRequest):
-    """A request for some photos of the timeline."""
+    """A request for consecutive photos of the timeline."""
 
     start: int | None = Field(
         None, ge=1, le=2**63 - 1, description="The id of the first photo to return. Default: the newest."
@@ -95,7 +95,7 @@ class TimelineRequest(FilteredRequest):
 
 
 class SearchRequest(FilteredRequest):
-    """A search: the options of `pixsearch query`, with pictures by id."""
+    """A search: the options of `pixsearch query`, with pictures given by id."""
 
     q: Operand | None = Field(None, description="Words to look for.", examples=["cherry blossoms in spring"])
     plus: Operands = Field([], description="More words, as `[WEIGHT:]WORDS`.", examples=[["0.5:sunset"]])

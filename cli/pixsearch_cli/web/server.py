@@ -28,14 +28,15 @@ MOST_CONNECTIONS = 512
 MOST_AWAITED = 32
 """The maximum number of connections from one address without a complete request. A browser keeps six open."""
 REQUEST_EXPECTED_S = 1.0
-"""Seconds after which a connection counts towards this maximum. Even 100 simultaneous requests arrive within them."""
+"""Seconds after which a connection counts towards this maximum. Even 100 simultaneous requests arrive in that time."""
 
 
 class TimeLimitedProtocol(H11Protocol):
-    """Closes connections that do not send a request or do not accept a response. uvicorn would wait for them forever.
+    """Closes connections whose clients do not send a request or accept a response. uvicorn would wait for them forever.
 
-    A connection is closed if it does not send headers or accept a response in time. If too many connections from one
-    address wait without a request, the oldest ones are closed. The second limit does not apply to proxies.
+    A connection is closed if its client does not send headers or accept a response in time. If too many connections
+    from one address are waiting for a request, those that have waited longest are closed. This second limit does not
+    apply to proxies.
     """
 
     _waiting: asyncio.TimerHandle | None = None
@@ -74,7 +75,7 @@ class TimeLimitedProtocol(H11Protocol):
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's message
-        """Respond to invalid HTTP in the same format as to other errors, and close the connection."""
+        """Respond to invalid HTTP in the same format as other errors, and close the connection."""
         detail = "not a valid HTTP request, or its URL and headers are larger than 64 kB"
         content = {"type": "about:blank", "title": "Bad Request", "status": 400, "detail": detail}
         headers = [(b"content-type", PROBLEM.encode()), (b"connection", b"close")]
@@ -121,7 +122,7 @@ class TimeLimitedProtocol(H11Protocol):
             self.loop.call_later(REQUEST_EXPECTED_S, self._close_longest_waiting, self.client[0])
 
     def _close_longest_waiting(self, address: str) -> None:
-        """Close the oldest connections from an address that wait without a request, except for the allowed number."""
+        """Close the connections from an address that have waited longest for a request; keep the allowed number."""
         if not self._awaits_request:
             return
         before = self.loop.time() - REQUEST_EXPECTED_S

@@ -33,7 +33,10 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/static/{name}")
 async def static(request: Request, name: str) -> Response:
-    """Return a file that the pages load, from memory: to read it, a thread might wait for others that count photos."""
+    """Return a file that the pages load.
+
+    It is kept in memory, because reading it in a thread might have to wait for threads that count photos.
+    """
     if (file := _FILES.get(name)) is None:
         raise HTTPException(404)
     headers = {"ETag": file.tag, "Cache-Control": "no-cache"}

@@ -20,7 +20,7 @@ router = APIRouter(prefix="/api", default_response_class=AsciiJson, responses=PR
 
 @router.get("/timeline", response_model=TimelineAnswer)
 async def timeline(request: Request, site: SiteOfApp, wanted: Annotated[FilteredRequest, Query()]) -> Response:
-    """Return the number of pictures by day, newest first, then by folder for pictures without a date."""
+    """Return the number of pictures per day, newest first, and then per folder for pictures without a date."""
 
     def found() -> dict[str, object]:
         library, filters = site.engine.library(), wanted.filters()
@@ -39,7 +39,7 @@ async def timeline(request: Request, site: SiteOfApp, wanted: Annotated[Filtered
 
 @router.get("/timeline/photos", response_model=TimelinePhotosAnswer)
 async def photos(request: Request, site: SiteOfApp, wanted: Annotated[TimelineRequest, Query()]) -> Response:
-    """Return some pictures in the order of the timeline."""
+    """Return consecutive pictures of the timeline, in order."""
 
     def found() -> list[dict[str, object]] | None:
         pictures = site.engine.library().timeline_pictures(wanted.start, wanted.k, wanted.filters())

@@ -34,9 +34,9 @@ router = APIRouter(prefix="/api", default_response_class=AsciiJson, responses=PR
 
 @router.post("/zip", response_class=Response, responses=_ZIP, openapi_extra=BODY)
 async def zip_photos(request: Request, site: SiteOfApp) -> Response:
-    """Return the files of photos as one zip. Files that are missing or have changed are listed in `missing.txt`.
+    """Return the files of photos in one zip. Files that are missing or have changed are listed in `missing.txt`.
 
-    Two zips are sent at a time. A zip that ends early has no directory, so no program mistakes it for a complete one.
+    At most two zips are sent at a time. If a zip ends early, it has no directory, so no program takes it for complete.
     """
     return _ZipOfPhotos(site, await read_ids(request))
 
@@ -71,9 +71,9 @@ class _ZipOfPhotos(Response):
         self._ids = ids
 
     async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
-        """Send the zip, until the client disconnects.
+        """Send the zip. Stop early if the client disconnects.
 
-        Raises HTTPException 503, and PixsearchError if it fails before the first byte.
+        Raises HTTPException 503 if no zip can be sent now, and PixsearchError if the zip fails before its first byte.
         """
         _check_free(self._site)
         async with self._site.zips:

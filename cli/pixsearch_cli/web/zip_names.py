@@ -1,4 +1,4 @@
-"""Names for the files in a zip that every operating system can unpack into one folder."""
+"""Names for the files in a zip, so that every operating system can unpack them into one folder."""
 
 from __future__ import annotations
 

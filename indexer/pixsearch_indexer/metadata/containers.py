@@ -85,7 +85,7 @@ def _add_png(found: Blocks, data: bytes) -> None:
 def _add_boxes(found: Blocks, data: bytes) -> None:
     """Add the metadata in the boxes of a JPEG 2000 (ISO/IEC 15444-1, annex I) or JPEG XL (ISO/IEC 18181-2)."""
     for kind, body in _unpacked(data):
-        if kind == b"Exif":  # the first four bytes are the offset of EXIF after them
+        if kind == b"Exif":  # the first four bytes give the offset of EXIF, counted from the fifth byte
             found.exif.append(exif_of_bytes(body[4 + int.from_bytes(body[:4], "big") :]))
         elif kind == b"xml ":
             found.xmp.append(body)
@@ -117,7 +117,7 @@ def _unpacked(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     for box in boxes(data):
         body = data[box.begins : box.ends]
         if box.kind == b"brob" and body[:4] in (b"Exif", b"xml "):
-            import imagecodecs  # takes 0.1 s, and such files are rare
+            import imagecodecs  # takes 0.1 s to import, and such files are rare
 
             try:
                 yield body[:4], bytes(imagecodecs.brotli_decode(body[4:], out=_MOST_UNPACKED))

@@ -95,7 +95,7 @@ def _text(value: str | bytes) -> str:
     try:
         data = value if isinstance(value, bytes) else value.encode("latin-1")
     except UnicodeEncodeError:
-        return str(value)  # did not come from a file
+        return str(value)  # the text was not read from a file
     data = data.partition(b"\0")[0]
     try:
         return data.decode("utf-8")

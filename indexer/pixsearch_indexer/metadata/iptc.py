@@ -25,7 +25,7 @@ IPTC_RESOURCE, EXIF_RESOURCE, XMP_RESOURCE = 1028, 1058, 1060
 
 
 def read_iptc(data: bytes) -> dict[str, list[str]]:
-    """Return the text in IIM records by name, using exiftool's names. Damaged records are left out."""
+    """Return the text in IIM records, keyed by exiftool's names for them. Damaged records are left out."""
     records = list(_records(data))
     is_utf8 = any(number == _CODED_CHARACTER_SET and value == _UTF8 for number, value in records)
     found: dict[str, list[str]] = {}
