@@ -113,7 +113,7 @@ def test_several_numbers_of_candidates_cost_no_more_than_the_largest() -> None:
 
     evaluate(runtime, encoded_by(runtime), EvaluationOptions(candidates=(2, 3)))
 
-    # Each of the 3 captions of 4 pictures has its picture among its own 3 pictures.
+    # The 3 candidate captions of each picture have it among their own 3 candidates, so no further pairs are matched.
     assert runtime.pairs_matched == 5 * 3
 
 

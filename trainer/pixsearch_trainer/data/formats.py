@@ -57,7 +57,7 @@ def gather(into: Gathering) -> None:
 
 
 def _list_entries(text: str) -> Iterator[object]:
-    """Yield the entries of a JSON list one at a time, because all of Visual Genome's would take 5 GB."""
+    """Yield the entries of a JSON list one at a time, because all of Visual Genome's would take 5 GB of memory."""
     decode, end = json.JSONDecoder().raw_decode, 0
     while found := _BEFORE_ENTRY.match(text, end):
         try:
