@@ -53,7 +53,7 @@ class Draws:
     processes: int = 1
     """The number of processes. `batch` is rounded down to a multiple of it, so that all processes get equal shares."""
     _drawn: tuple[int, Tensor] = field(default=(-1, torch.empty(0)), init=False, repr=False)
-    """An epoch and its order. Both are set at once, because a thread that reads ahead may be in the next epoch."""
+    """An epoch and its order. Both are set together, because a thread that reads ahead may be in the next epoch."""
 
     def __post_init__(self) -> None:
         self.weights = self.weights.double() / self.weights.max()

@@ -86,7 +86,7 @@ def pair_batches(
     device: torch.device,
     words: bool = True,
 ) -> Batches:
-    """Return a function that yields batches. They include words of texts and near misses if `words` is True."""
+    """Return a function that yields batches. They include the words of texts and near misses if `words` is True."""
 
     def batches(first: int) -> Iterator[PairBatch]:
         for step, inputs in enumerate(source(pairs_at, first), first):

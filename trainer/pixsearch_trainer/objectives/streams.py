@@ -109,7 +109,7 @@ class StreamsOptions(TaughtOptions):
     itc_weight: float = 1.0
     """The weight of the maps' ITC; 0 leaves the maps unchanged."""
     late_weight: float = 1.0
-    """The weight of late interaction's ITC; 0 leaves late interaction unchanged. Otherwise, it must be open."""
+    """The weight of late interaction's ITC; 0 leaves it unchanged. Otherwise, late interaction must be open."""
     drift_weight: float = 1.0
     """The weight of the drift loss, which keeps sentences in place if the text stream is trained."""
 
