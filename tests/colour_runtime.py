@@ -1,4 +1,4 @@
-"""A model that anyone can follow by hand, used in place of a trained one: it sees only a picture's mean colour."""
+"""A model whose results can be worked out by hand, used in place of a trained one. It sees only the mean colour."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLOURS = {"red": (1.0, 0.0, 0.0), "green": (0.0, 1.0, 0.0), "blue": (0.0, 0.0, 
 
 
 class ColourRuntime:
-    """A runtime whose scores follow from a picture's mean colour.
+    """A runtime whose scores are computed from a picture's mean colour.
 
     The embedding is the mean colour, L2-normalised, so brightness does not count. The late score is the similarity.
     The match score is 10 x the brightness in the text's colours minus 5, so only brightness counts. A text is the sum
@@ -87,7 +87,10 @@ class ColourRuntime:
     cell_offset = 0.0
 
     def locate_words(self, text: str, grid: bytes, width: int, height: int) -> tuple[list[str], Floats]:
-        """Return two rows, and a column for each word. Word n is in column n only, and more in the lower row."""
+        """Return the words, and a map for each, with two rows and a column for each word.
+
+        Word n is found only in column n, with a higher cosine in the lower row.
+        """
         words = text.split()
         cosines = np.zeros((len(words), 2, len(words)), dtype=np.float32)
         for index in range(len(words)):

@@ -26,12 +26,13 @@ NOBODY = 65534
 
 def pytest_configure(config: pytest.Config) -> None:
     pin_environment()
-    # Not a hook in this file: pytest does not call its hooks for a folder whose own conftest cannot be imported.
+    # Not a hook in this file, because pytest does not call this file's hooks for a folder whose own conftest cannot be
+    # imported.
     config.pluginmanager.register(missing_packages)
 
 
 def pytest_collection_finish() -> None:
-    """Exclude everything imported so far from garbage collection, because each training stage ends with a full one."""
+    """Exclude all imports so far from garbage collection, because each training stage ends with a full collection."""
     gc.freeze()
 
 
@@ -81,7 +82,7 @@ def postgres() -> Iterator[PostgresServer]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _port_of_object_storage() -> Iterator[int]:
-    """Set the environment at the start: decoding processes keep the one in which the first of them was started."""
+    """Set the environment at the start, because all decoding processes keep the one in which the first was started."""
     with reserved_port() as port, pytest.MonkeyPatch.context() as patch:
         for name, value in environment(port).items():
             patch.setenv(name, value)
@@ -124,7 +125,7 @@ def _milvus_lite(tmp_path_factory: pytest.TempPathFactory) -> str:
     ]
 )
 def location(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Location:
-    """The location for a new library: a folder and, in slow tests, a PostgreSQL database with and without Milvus."""
+    """The location for a new library: a folder or, in slow tests, PostgreSQL with vectors in a file or in Milvus."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     if request.param == "sqlite":
         return tmp_path / "library"

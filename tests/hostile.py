@@ -24,7 +24,7 @@ NAMES = ("line\nbreak", "ひまわり 🌻", "-leading", "100%_'\"", "x" * 240, 
 
 @dataclass
 class Hostile:
-    """The files that were made. A path in none of the lists may be a photo or a failure, but must be one of them."""
+    """The files that were made, grouped by the expected result."""
 
     folder: Path
     good: list[Path] = field(default_factory=list)
@@ -32,12 +32,13 @@ class Hostile:
     bad: list[Path] = field(default_factory=list)
     """Files that must be listed as failures."""
     either: list[Path] = field(default_factory=list)
+    """Files that must be either photos or failures."""
     passed_over: list[Path] = field(default_factory=list)
     """Paths that must be neither photos nor failures."""
 
 
 def make_hostile_folder(folder: Path) -> Hostile:
-    """Fill a new folder with the same bytes each time."""
+    """Fill a new folder with hostile files, which are the same each time."""
     pillow_heif.register_heif_opener()
     made, chance = Hostile(folder), random.Random(0)
     for maker in (_good, _cut, _flipped, _no_pictures, _bombs, _odd_shapes, _no_files):

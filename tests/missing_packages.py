@@ -20,7 +20,7 @@ def pytest_make_collect_report(
     report = yield
     error = call.excinfo.value if (call := getattr(report, "call", None)) and call.excinfo else None
     while error is not None and not (isinstance(error, ModuleNotFoundError) and error.name in OF_EXTRAS):
-        error = getattr(error, "cause", None) or error.__cause__  # pytest's own errors have it in one or the other
+        error = getattr(error, "cause", None) or error.__cause__  # pytest's own errors use one or the other
     if error is not None:
         report.outcome = "skipped"
         report.longrepr = (str(collector.path), 0, f"Skipped: {error.name} is not installed")

@@ -1,4 +1,4 @@
-"""A re-rank model that anyone can follow by hand: it prefers what a `ColourRuntime` does not."""
+"""A re-rank model whose results can be worked out by hand. It prefers what a `ColourRuntime` does not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class OppositeReader:
 
     def __init__(self) -> None:
         self.read: list[tuple[tuple[str, ...], tuple[int, ...]]] = []
-        """The texts of each call, and the picture's colour."""
+        """The texts and the picture's colour in each call."""
 
     def logits(self, texts: Sequence[str], picture: Image.Image) -> Floats:
         mean = np.asarray(picture).mean(axis=(0, 1)) / 255

@@ -26,7 +26,7 @@ def write_vqa(folder: Path, counts: dict[str, int]) -> None:
 
 
 def write_nlvr2(folder: Path, counts: dict[str, int]) -> None:
-    """Write the sentence "Both are red." about two squares: red and red, red and blue, and so on in turn."""
+    """Write the sentence "Both are red." about two squares, cycling through all combinations of colours."""
     for split, count in counts.items():
         lines = []
         for number in range(count):

@@ -84,5 +84,5 @@ def test_it_leaves_a_twentieth_of_a_disk_to_what_cannot_be_made_again(small_disk
         cache.put(str(number), bytes(8000))  # 1.6 MB
 
     kept = sum(cache.get(str(number)) is not None for number in range(200))
-    assert 100 < kept < 125  # 2 blocks of 4,096 bytes each, and 256 blocks less 12 in total
+    assert 100 < kept < 125  # an entry takes 2 blocks of 4,096 bytes, out of 256 - 12
     assert os.statvfs(small_disk).f_bavail >= 11

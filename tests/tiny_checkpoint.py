@@ -27,7 +27,10 @@ SPECIAL_TOKENS = {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102, "[MASK]"
 
 
 def make_tiny_checkpoint(folder: Path, seed: int = 0) -> Path:
-    """Save a tiny Pixel-BERT model to `folder`, the same for the same seed. Its tokenizer splits words into letters."""
+    """Save a tiny Pixel-BERT model to `folder`. Its weights depend only on the seed.
+
+    Its tokenizer splits words into letters.
+    """
     make_checkpoint_without_graphs(folder, seed)
     (folder / GRAPHS_FILE).write_bytes(_graphs())
     return folder
@@ -57,7 +60,7 @@ def make_checkpoint_without_graphs(folder: Path, seed: int = 0) -> Path:
 
 @cache
 def _graphs() -> bytes:
-    """Return the graphs for every tiny checkpoint. They depend only on its config."""
+    """Return the graphs for every tiny checkpoint. They depend only on the config, which is always the same."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = make_checkpoint_without_graphs(Path(scratch))
         add_graphs(folder)
@@ -77,7 +80,7 @@ def _spelling_tokenizer() -> Tokenizer:
 
 
 def _measure_batch_norms(backbone: nn.Module, pixels: torch.Tensor) -> None:
-    """Measure batch norm statistics, or outputs would fade to zero and all pictures would have the same embedding."""
+    """Measure batch norm statistics. Without them, outputs fade to zero and all pictures have the same embedding."""
     for module in backbone.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0

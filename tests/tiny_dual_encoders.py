@@ -28,7 +28,7 @@ _VISION = {"image_size": EDGE, "patch_size": 8, **_SIZE}
 
 
 def make_tiny_dual_encoder(folder: Path, family: str, seed: int = 0) -> Path:
-    """Save a tiny model with its image processor and tokenizer to `folder`, the same for the same seed."""
+    """Save a tiny model with its image processor and tokenizer to `folder`. Its weights depend only on the seed."""
     tokenizer = _TOKENIZERS[family]()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -49,7 +49,7 @@ def make_tiny_dual_encoder(folder: Path, family: str, seed: int = 0) -> Path:
 def _as_older_transformers_saved_it(folder: Path) -> None:
     """Rewrite a CLIP model's files like those in OpenAI's and OpenCLIP's repositories.
 
-    The end-of-text id is not the tokenizer's, so transformers takes the highest id for it. Sizes are plain numbers, and
+    The end-of-text id is not the tokenizer's, so transformers uses the highest id instead. Sizes are plain numbers, and
     the tokenizer is a vocabulary with merges.
     """
     config = json.loads((folder / "config.json").read_text())

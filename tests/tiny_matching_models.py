@@ -22,10 +22,10 @@ _LETTERS = string.ascii_lowercase + ",.!?:"
 
 
 def make_tiny_matching_model(folder: Path, family: str, seed: int = 0, kind: str | None = None) -> Path:
-    """Save a tiny model of a family and its processor to `folder`, the same for the same seed.
+    """Save a tiny model of a family and its processor to `folder`. Its weights depend only on the seed.
 
     Args:
-        kind: The transformers class to use instead of the one with the matching head.
+        kind: the transformers class to use instead of the one with the matching head.
     """
     usual, config, processor = _FAMILIES[family]
     tokens = processor()

@@ -17,8 +17,9 @@ _EDGE = 32
 
 
 def make_tiny_clip(folder: Path, seed: int = 0) -> Path:
-    """Save a tiny CLIP model to `folder`, the same for the same seed. Its tokenizer splits words into letters.
-    Its scale is 50.
+    """Save a tiny CLIP model with a scale of 50 to `folder`. Its weights depend only on the seed.
+
+    Its tokenizer splits words into letters.
     """
     vocabulary = [*string.ascii_lowercase, *(f"{letter}</w>" for letter in string.ascii_lowercase), _START, _END]
     ids = {token: number for number, token in enumerate(vocabulary)}

@@ -24,7 +24,7 @@ STAGES = ((2, "abc", 64), (3, "abcd", 128), (4, "abcdef", 256), (5, "abc", 512))
 
 
 def keras_resnet50() -> State:
-    """Make random weights under Keras names, with which activations neither vanish nor explode."""
+    """Make random weights under Keras names, scaled so that activations neither vanish nor explode."""
     generator, state = torch.Generator().manual_seed(0), dict[str, Tensor]()
 
     def small(size: int) -> Tensor:
@@ -41,7 +41,7 @@ def keras_resnet50() -> State:
         state[f"{norm}/moving_mean"], state[f"{norm}/moving_variance"] = small(outputs), about_one(outputs)
 
     convolution("conv1", "bn_conv1", 7, 3, 64)
-    state["bn_conv1/moving_variance"] *= 1e4  # its convolution gets values up to 150
+    state["bn_conv1/moving_variance"] *= 1e4  # the input of its convolution has values up to 150
     inputs = 64
     for stage, blocks, hidden in STAGES:
         for block in blocks:
@@ -65,7 +65,7 @@ def keras_output(state: State, picture: Tensor) -> Tensor:
         gamma, beta = (state[f"{norm}/{field}"][:, None, None] for field in ("gamma", "beta"))
         return gamma * (x - mean) / (variance + 1e-5).sqrt() + beta
 
-    # Caffe pads with its mean colour, we with ImageNet's, half a grey level away. This is our only deviation.
+    # Caffe pads with its mean colour, and we pad with ImageNet's, half a grey level away. This is our only deviation.
     padded = F.pad(picture - IMAGENET_MEAN, (3, 3, 3, 3)) + IMAGENET_MEAN
     bgr = 255 * padded[:, [2, 1, 0]] - torch.tensor([103.939, 116.779, 123.68])[:, None, None]
     x = F.max_pool2d(convolution(bgr, "conv1", "bn_conv1", 2, 0).relu(), 3, 2, 1)
@@ -108,7 +108,7 @@ def test_the_written_file_is_torchvisions_and_computes_what_keras_does_once_stri
 
     main(write_tensorflowjs(tmp_path / "ResNet50", keras, shard_bytes=30_000_001), tmp_path / "resnet50.pth")
 
-    with torch.device("meta"):  # avoids filling 25 million numbers at random
+    with torch.device("meta"):  # avoids generating 25 million random numbers
         resnet = torchvision.models.resnet50(weights=None)
     missing, unexpected = resnet.load_state_dict(torch.load(tmp_path / "resnet50.pth"), strict=False, assign=True)
     assert (missing, unexpected) == (["fc.weight", "fc.bias"], [])

@@ -1,4 +1,4 @@
-"""`pixsearch add-graphs`: what it keeps, and its error for a checkpoint without graphs."""
+"""`pixsearch add-graphs`, with a checkpoint that has no graphs."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def test_a_library_is_searched_in_the_order_of_transformers_own_similarities(
 
 @contextmanager
 def page_of(library: Path, cache: Path) -> Iterator[TestClient]:
-    """Return a client for the library's page that uses no network."""
+    """Yield a client for the library's page. The client does not use the network."""
     engine = WarmEngine(library, lambda opened: load_runtime(opened.checkpoint(None)))
     thumbnails = ThumbnailCache(cache, str(library), lambda: engine.library().count_contents())
     with decoding_processes(DecodeLimits()) as pool:
@@ -223,7 +223,10 @@ def test_recall_is_measured_for_the_first_stage(run: Run, model: Path, photos: P
 
 
 def captions_by_similarity(model: Path, photos: Path, *, nearest: bool) -> Path:
-    """Caption each picture with the nearest or the farthest text, so that right pairs have higher or lower scores."""
+    """Caption each picture with the nearest text, so that right pairs score higher.
+
+    If `nearest` is False, use the farthest text, so that right pairs score lower.
+    """
     from tests.model.dual_encoders import transformers_pictures, transformers_texts
 
     files = sorted(photos.iterdir())

@@ -113,10 +113,10 @@ def test_the_figures_are_those_worked_out_by_hand(run: Run, tmp_path: Path) -> N
 
     outcome = run("evaluate", "--data", data, "--candidates", "2")
 
-    # Similarity ranks every caption and picture first for each other. Pink is as red as red and brighter than green, so
-    # among two candidates the captions for red and green find it first. A picture in a pure colour matches its caption
-    # and "all pink", which names no colour and stands for all three, equally well. Only the pink picture ranks its
-    # caption first.
+    # By similarity, every caption ranks its picture first, and vice versa. Pink is as red as red and brighter than
+    # green, so the captions for red and green rank it first among two candidates. A picture in a pure colour matches
+    # its caption as well as "all pink", which names no colour that the runtime knows and is read as white. Only the
+    # pink picture ranks its caption first.
     assert [row.split()[:4] for row in outcome.stdout.splitlines()[1:]] == [
         ["100.0", "100.0", "100.0", "1"],
         ["50.0", "100.0", "100.0", "1.5"],

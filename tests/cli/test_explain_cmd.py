@@ -16,9 +16,9 @@ from tests.unsuitable_files import reading
 def test_each_word_is_a_line_and_the_match_is_said(run: Run, model: ColourRuntime, photos: Path) -> None:
     model.calibrated = True
 
-    # A word's column has a cosine of 0.25 above one of 0.5. At the corner's outermost point its cell has a share of
-    # 0.7705 across and down (see tests/search): 0.7705 x (0.2295 x 0.25 + 0.7705 x 0.5) = 0.34. Pink is (1, 0.4, 0.4),
-    # so the match is 10 x 1.4 - 5.
+    # In a word's column, the cosine is 0.25 in the upper row and 0.5 in the lower one. At the outermost point of a
+    # corner, the corner's cell has a share of 0.7705 in each direction (see tests/search):
+    # 0.7705 x (0.2295 x 0.25 + 0.7705 x 0.5) = 0.34. Pink is (1, 0.4, 0.4), so the match is 10 x 1.4 - 5.
     assert run("explain", "red blue", photos / "pink.png").stdout.splitlines() == [
         "cosine  strongest in  word",
         "  0.34   bottom left  red",

@@ -292,7 +292,7 @@ def test_the_model_that_the_library_is_indexed_with_is_named(
         f"the library {library} is indexed with this model. To search by words afterwards, download it again"
         in removed.stderr
     )
-    assert removed.exit_code == 2  # nobody is at a terminal
+    assert removed.exit_code == 2  # there is no terminal at which to confirm
     assert hub_folder(NAME).is_dir()
 
 

@@ -133,7 +133,7 @@ def test_what_a_library_logs_shows_no_password(
         logging.getLogger("somebody").warning("no answer from %s\nat all", "https://me:hunter2@host/")
         raise ValueError("https://me:hunter2@host/")
 
-    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # removes pytest's own
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # removes pytest's own handlers
     monkeypatch.setattr(Library, "open", fail)
 
     logged = run("status").stderr

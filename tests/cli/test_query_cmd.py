@@ -928,7 +928,7 @@ def test_where_no_text_was_indexed_none_matches(run: Run, indexed: Path, photos:
 
 
 def seen_on_a_terminal(library: Path, columns: int, **environment: str) -> str:
-    """Return what a query prints on a terminal of this width, which answers no terminal queries."""
+    """Return what a query prints on a terminal of this width that does not reply to control sequences."""
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 40 if columns else 0, columns, 0, 0))
     command = [sys.executable, "-m", "tests.faults.pixsearch_with_colours", "query", "red", "-k", "1"]

@@ -29,7 +29,7 @@ Start = Callable[..., Serving]
 
 @pytest.fixture
 def start(indexed: Path) -> Iterator[Start]:
-    """A function that starts the command on the library and returns the process with the address it prints."""
+    """A function that starts the command on the library and returns the process and the address it prints."""
     running: list[subprocess.Popen[str]] = []
 
     def serve(*options: str, environment: Mapping[str, str] = MappingProxyType({})) -> Serving:
@@ -71,7 +71,7 @@ def test_it_says_where_it_is_answers_there_and_ends_by_ctrl_c(start: Start) -> N
 
 @pytest.fixture
 def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
-    """The environment for a cache folder with nothing in it except what the test stores there."""
+    """The environment for a cache folder that contains only what the test stores there."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return {"XDG_CACHE_HOME": str(tmp_path / "cache")}
 
@@ -96,7 +96,7 @@ def test_the_small_thumbnails_of_a_run_are_shown_without_the_photos(
     picture = Image.open(BytesIO(small.content))
     assert (small.status_code, small.headers["content-type"], picture.size) == (200, "image/jpeg", (10, 20))
     assert picture.getpixel((5, 10)) == pytest.approx((0, 255, 0), abs=5)
-    assert large.status_code == 404  # it is made on request
+    assert large.status_code == 404  # it is made only on request, and the photo is gone
 
 
 @pytest.mark.parametrize("damage", ["rot", "missing"])

@@ -28,7 +28,7 @@ from tests.trainer.conftest import stop_at
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[TrainOptions]:
-    """The options that the command passes to the trainer, which is replaced and does nothing."""
+    """The options that the command passes to the trainer, which is replaced by a stub."""
     received: list[TrainOptions] = []
 
     def train(options: TrainOptions, listener: Listener) -> Report:

@@ -1,7 +1,7 @@
-/* Makes the n-th write, sync or rename fail that touches a folder, once or from then on; for LD_PRELOAD.
+/* Makes the n-th write, sync or rename below a folder fail, once or from then on; for LD_PRELOAD.
  *
- * FAIL_BELOW   the folder; FAIL_CALL  write, sync or rename; FAIL_AT  n, from 1; FAIL_FOR_EVER  1 or nothing;
- * FAIL_WITH    the errno, as a number; FAIL_REPORT  a file that is made when it happens.
+ * FAIL_BELOW   the folder; FAIL_CALL  write, sync or rename; FAIL_AT  n, from 1; FAIL_FOR_EVER  1 or unset;
+ * FAIL_WITH    the errno, as a number; FAIL_REPORT  a file that is created when a call fails.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -1,4 +1,4 @@
-"""Test that a library in PostgreSQL and Milvus is repaired by the next run, whichever process dies at any time."""
+"""Test that a library in PostgreSQL and Milvus is repaired by the next run, whichever process dies, and whenever."""
 
 from __future__ import annotations
 

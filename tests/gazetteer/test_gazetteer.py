@@ -97,8 +97,8 @@ def test_around_the_pole_longitudes_are_near_each_other() -> None:
 
 
 def test_a_city_reaches_as_far_as_its_people_do() -> None:
-    # With 8,000 people per km², the disc for 5,000 people has a radius of 0.446 km, that for 2,000,000 one of 8.92 km.
-    # 0.06 degrees of latitude are 6.67 km, 0.02 are 2.22 km.
+    # With 8,000 people per km², the disc for 5,000 people has a radius of 0.446 km, and the disc for 2,000,000 has one
+    # of 8.92 km. 0.06 degrees of latitude are 6.67 km, and 0.02 degrees are 2.22 km.
     around = Gazetteer(table_of([("City", 0, 0, 2_000_000), ("Village", 0.08, 0, 5000)]))
 
     def name_at(latitude: float) -> str | None:
@@ -107,7 +107,7 @@ def test_a_city_reaches_as_far_as_its_people_do() -> None:
 
     assert name_at(0.06) == "City"
     assert name_at(0.08) == "Village"
-    # Outside both discs: 10.01 - 8.92 = 1.09 km from the city's, 1.11 - 0.45 km from the village's.
+    # Outside both discs: 10.01 - 8.92 = 1.09 km from the city's, and 1.11 - 0.45 = 0.66 km from the village's.
     assert name_at(0.09) == "Village"
 
 

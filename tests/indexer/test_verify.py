@@ -122,7 +122,7 @@ def test_a_vector_file_that_is_not_the_one_saved_is_found_and_made_again(
 def test_vectors_that_are_not_those_of_the_rows_are_found_and_made_again(
     indexed: Library, runtime: ColourRuntime, photos: Path
 ) -> None:
-    """This happens when a different library.db is restored. Its rows differ, but its generation is the same."""
+    """This happens if a restored library.db has different rows but the same generation."""
     put(indexed, FEATURES, FEATURES.c.content_id == 2, embedding=np.array([0, 0, 1], "<f4").tobytes())
 
     assert "1 vector differs" in verify(indexed).vectors[0]

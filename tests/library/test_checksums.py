@@ -71,7 +71,7 @@ def signed(crc: int) -> int:
 
 @SQLITE_ONLY
 def test_a_checksum_takes_at_most_8_bytes_a_row(full: Library) -> None:
-    """In SQLite, it is a byte for the type and 4 for the number (https://sqlite.org/fileformat2.html#record_format)."""
+    """In SQLite, it takes 1 byte for the type and 4 for the number (https://sqlite.org/fileformat2.html#record_format)."""
     for table in METADATA.sorted_tables:
         for column in [column.name for column in table.c if column.name.endswith("checksum")]:
             for [kind, number] in sql(full, f"SELECT typeof({column}), {column} FROM {table.name}"):

@@ -1,4 +1,4 @@
-"""Test that whatever happens to the vector file, answers are right, because the file is derived from library.db."""
+"""Test that answers are right whatever happens to the vector file, because it is derived from library.db."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def library_of_version(version: str, folder: Path) -> None:
             connection.execute(
                 "INSERT INTO text_files (id, path, size_bytes, mtime_ns) VALUES (1, CAST('/texts.txt' AS BLOB), 1, 2)"
             )
-    if version > "0008":  # adds the checksums that rows have since this version
+    if version > "0008":  # later versions add checksums to rows
         with engine.begin() as alchemy:
             migrations.upgrade(alchemy, version)
     engine.dispose()

@@ -1,4 +1,4 @@
-"""Tests of guarantees that only libraries in PostgreSQL give. Most tests in this folder run on both databases."""
+"""Tests of guarantees that only libraries in PostgreSQL provide. Most tests in this folder run on both databases."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def test_a_config_that_is_invalid_or_does_not_fit_the_weights_is_refused_in_one_
 
 
 def add_removed_fields(folder: Path, gate: float = 0.0) -> None:
-    """Add the fields and tensors that older checkpoints have and that were removed since."""
+    """Add the fields and tensors of older checkpoints that have since been removed."""
     change_config(folder, pixel_positions=False, joint_from_layer=0)
     file = folder / "model.safetensors"
     projection = {"image_projection.weight": torch.ones(16, 32).half(), "image_projection.bias": torch.ones(16)}

@@ -1,4 +1,4 @@
-"""The forward passes on a CPU compute the same as torch, and are compiled once and cached."""
+"""The forward passes on a CPU give the same results as torch, and are compiled once and cached."""
 
 from __future__ import annotations
 

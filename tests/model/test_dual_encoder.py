@@ -58,7 +58,7 @@ def clip(converted: Callable[[str], Path], tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def pictures() -> list[Image.Image]:
-    """Pictures as pixsearch decodes them, with odd sizes, and transparent and grey ones among them."""
+    """Pictures as pixsearch decodes them, including transparent and grey ones, in odd sizes."""
     noise = np.random.default_rng(1)
 
     def made(width: int, height: int, mode: str) -> Image.Image:
@@ -427,7 +427,7 @@ def test_a_conversion_that_ended_half_way_is_refused_until_it_is_made_again(clip
 
 def _use(folder: Path) -> None:
     towers = CompiledTowers(folder, fingerprint(folder), NumberFormats())
-    towers.keep_nothing()  # ignores what was compiled before, too
+    towers.keep_nothing()  # also ignores what was compiled before
     runtime = DualEncoderRuntime(folder, towers=towers)
     runtime.prepare_for_pictures()
     runtime.embed_texts(["a dog"])

@@ -1,4 +1,4 @@
-"""Near-duplicates detected by small copies of pictures."""
+"""Near-duplicates detected using small copies of pictures."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from pixsearch.search.runtime import Floats
 Picture = NDArray[np.uint8]
 
 FORMATS = [NumberFormats(), NumberFormats(bf16=True), NumberFormats(int8=True), NumberFormats(bf16=True, int8=True)]
-"""All formats. Any CPU can run them: without native bf16 it computes in fp32, and without int8 it emulates it."""
+"""All formats. Any CPU can run them: without native bf16, it computes in fp32; without int8, it emulates int8."""
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,10 @@ Fill = Callable[[Mapping[str, Colour]], Library]
 
 @pytest.fixture
 def fill(tmp_path: Path) -> Iterator[Fill]:
-    """Return a function that makes a library of one-coloured pictures, by file name. Equal colours make copies."""
+    """Return a function that makes a library of single-coloured pictures from colours by file name.
+
+    Pictures with the same colour are copies of each other.
+    """
     libraries: list[Library] = []
 
     def fill_library(pictures: Mapping[str, Colour]) -> Library:

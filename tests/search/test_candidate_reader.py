@@ -171,8 +171,8 @@ def test_no_more_is_kept_than_fits(indexed: Indexed, reader: OppositeReader, mon
     for text in ("red", "blue", "red", "red"):
         engine.search(replace(RED, parts=(Words(text),)))
 
-    # What was read first is evicted first: the third query finds nothing left from the first, the last everything from
-    # the third.
+    # What was read first is evicted first: the third query finds nothing left from the first, and the last query finds
+    # everything from the third.
     assert [texts for texts, _ in reader.read] == [("red",)] * 4 + [("blue",)] * 4 + [("red",)] * 4
 
 

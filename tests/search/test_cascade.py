@@ -1,4 +1,4 @@
-"""The second stage: the pictures that late interaction orders, those the joint stream reads, and their hits."""
+"""The second stage: the pictures that late interaction ranks, those that the joint stream reads, and their hits."""
 
 from __future__ import annotations
 
@@ -102,8 +102,8 @@ def test_likely_by_late_score_comes_before_unlikely_by_match(fill: Fill) -> None
 
     hits = SearchEngine(library, ByGreyness(calibrated=True)).search(replace(RED, candidates=1))
 
-    # Both dark pictures have a late score of 0.9, a probability of sigmoid(4). The more similar is read; its match is 1
-    # - 5.
+    # Both dark pictures have a late score of 0.9, and so a probability of sigmoid(4). The more similar one is read, and
+    # its match is 1 - 5.
     assert names(hits) == ["grey.png", "dark.png", "red.png"]
     assert [hit.likely for hit in hits] == [True, False, False]
     assert [hit.match is None for hit in hits] == [True, False, True]

@@ -20,7 +20,7 @@ from tests.colour_runtime import ColourRuntime
 from tests.photos import make_photo, picture_bytes
 from tests.search.conftest import Fill, random_colours
 
-# Dark red is pure red, so it is most similar. Bright pink has more red in it, so it matches better.
+# Dark red is pure red, so it is the most similar. Bright pink has more red in it, so it matches better.
 REDS = {"dark red.png": (51, 0, 0), "pink.png": (255, 102, 102), "blue.png": (0, 0, 255)}
 
 
@@ -186,7 +186,8 @@ def test_parts_are_added_by_weight(fill: Fill) -> None:
     hits = SearchEngine(library, ColourRuntime(calibrated=True)).search(query)
 
     # (3, 0, 4) / 5 is exactly purple. Matches: purple 3 x (6 - 5) + 4 x (8 - 5), blue 3 x -5 + 4 x 5, red 3 x 5 + 4 x
-    # -5. The probability is that of the first words. The score is the product of both, each to the power of its weight.
+    # -5. The hit's probability is that of the first words. The score is the product of the probabilities of both parts,
+    # each raised to the power of its weight.
     assert names(hits) == ["purple.png", "blue.png", "red.png"]
     assert [hit.match for hit in hits] == pytest.approx([15.0, 5.0, -5.0], abs=1e-4)
     assert [hit.similarity for hit in hits] == pytest.approx([1.0, 0.8, 0.6], abs=1e-6)
@@ -305,7 +306,7 @@ def test_a_threshold_for_a_query_without_probabilities_is_refused(fill: Fill) ->
 
 
 NEARLY = {"red.png": (250, 0, 0), "nearly red.png": (240, 9, 0), "blue.png": (0, 0, 255), "dark red.png": (99, 0, 0)}
-"""Red and nearly red are near-duplicates, 10 / 255 apart. Dark red has the same embedding but is not one."""
+"""Red and nearly red are near-duplicates, 10 / 255 apart. Dark red has red's embedding, but is not a near-duplicate."""
 
 
 def test_near_duplicates_are_listed_in_one_hit(fill: Fill) -> None:

@@ -63,8 +63,8 @@ def test_a_query_without_a_word_that_can_be_seen_has_no_map(runtime: ColourRunti
 def test_a_map_is_smoothed_by_a_gaussian_of_85_hundredths_of_a_cell() -> None:
     [[row, *others]] = smoothed(np.array([[[0.0, 1.0]]], dtype=np.float32), 0.0)
 
-    # At x, the right cell, at 1.5, has the weight exp(-(x - 1.5)^2 / 1.445) and the left one exp(-(x - 0.5)^2 / 1.445),
-    # so the right one's share is 1 / (1 + exp((2 - 2 x) / 1.445)).
+    # At x, the right cell, centred at 1.5, has a weight of exp(-(x - 1.5)^2 / 1.445), and the left one, centred at 0.5,
+    # of exp(-(x - 0.5)^2 / 1.445), so the right one's share is 1 / (1 + exp((2 - 2 x) / 1.445)).
     assert row[0] == pytest.approx(0.2295, abs=1e-4)  # x = 0.125
     assert row[-1] == pytest.approx(0.7705, abs=1e-4)  # x = 1.875
     assert all((other == row).all() for other in others)

@@ -86,7 +86,7 @@ COPY = "all/copy of the tower.jpg"
         (Filters(), {COPY, NIKON, FJORD, FIJI}),  # copies are one hit, under the first path
         (Filters(after=datetime(2021, 3, 1)), {COPY, NIKON, FJORD}),
         (Filters(after=datetime(2021, 3, 1, 0, 0, 1)), {NIKON, FJORD}),
-        # Each is compared in its own local time.
+        # Each photo is compared in its own local time.
         (Filters(after=datetime(2021, 3, 1), before=datetime(2021, 6, 1)), {COPY, NIKON}),
         (Filters(camera="canon"), {COPY, FIJI}),
         (Filters(camera="nikon d"), {NIKON}),

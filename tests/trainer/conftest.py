@@ -114,7 +114,7 @@ def fit(tiny_start: Path, pack_with_val: Path, tmp_path: Path) -> Fit:
 
 
 def stop_at(task: str, done: int, by: signal.Signals | Exception = signal.SIGINT) -> ProgressCallback:
-    """Send this process a signal, or raise an error, after this number of steps in a stage."""
+    """Return a callback that signals this process, or raises an error, after this number of steps in a stage."""
 
     def stop(progress: Progress) -> None:
         if (progress.task, progress.done) == (task, done):

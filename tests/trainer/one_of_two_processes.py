@@ -65,7 +65,7 @@ def load_for_retrieval(start: Path) -> tuple[PixelBertForRetrieval, PixelBertPro
 
 
 def gradients(objective: Objective, data: CaptionedSet, processor: PixelBertProcessor, file: Path) -> None:
-    """Return the losses of two steps, computed as in the loop, and the gradient after the second."""
+    """Save the losses of two steps, computed as in the loop, and the gradients of the second."""
     accelerator = make_accelerator("no")
     process = {"rank": accelerator.process_index, "processes": accelerator.num_processes}
     pairs_at = data.pairs_at(Draws(data.weights, BATCH, seed=0).at, mirror=True, **process)

@@ -55,7 +55,8 @@ def test_the_curve_that_pairs_were_drawn_by_is_found_again() -> None:
 
 
 def test_the_mean_probability_is_that_of_platts_targets() -> None:
-    # There the likelihood's derivative by the intercept is zero: 3 / 4 for the two right pairs, 1 / 5 for the others.
+    # At the optimum, the derivative of the likelihood with respect to the intercept is zero. The targets are 3 / 4 for
+    # the two right pairs and 1 / 5 for the others.
     pairs = pairs_of([3.0, 1.0, 2.0, -1.0, 0.0], [True, True, False, False, False])
 
     assert probabilities(pairs.logits, fit(pairs, "joint")).mean() == pytest.approx((2 * 0.75 + 3 * 0.2) / 5, abs=1e-6)
@@ -72,7 +73,7 @@ def test_a_pair_that_weighs_three_is_as_good_as_three_pairs() -> None:
 def test_pairs_that_are_told_apart_without_a_mistake_have_platts_targets_as_probabilities(
     pairs: int, right: int
 ) -> None:
-    """With two distinct logits, the curve can meet both targets, n / (n + 1) if the right pairs are far away."""
+    """With only two distinct logits, the curve can meet both targets, however far apart the logits are."""
     is_right = np.arange(pairs) < right
     logits = np.where(is_right, 1000.0, -3.0)
 
@@ -140,8 +141,8 @@ def test_a_query_is_judged_by_a_curve_that_was_fitted_without_it() -> None:
 
 
 def test_queries_are_answered_and_refused_by_their_best_pair() -> None:
-    # Query 0: the best is right. 1: the best is wrong. 2: absent, with the best at 0.4. 3: the right photo is no
-    # candidate.
+    # Query 0: the best is right. 1: the best is wrong. 2: absent, with the best at 0.4. 3: the right photo is not
+    # a candidate.
     pairs = pairs_of(
         np.zeros(8), [True, False, False, True, False, False, False, False], queries=[0, 0, 1, 1, 2, 2, 3, 3]
     )

@@ -32,6 +32,7 @@ SIMILARITY = [
     [0.9, 0.8, 0.1, 0.7],  # d: 2 is last
     [0.1, 0.3, 0.2, 0.6],  # e: 3 is first
 ]
+# The comments give the candidates of each caption in parentheses, for 2 and for 3 candidates, and the result.
 MATCH = [
     [5.0, 1.0, 9.0, 7.0],  # a, re-ranked 2 (1, 0): 0 first; 3 (1, 0, 3): 3 first
     [8.0, 1.0, 2.0, 3.0],  # b, 2 (3, 2): 0 stays third; 3 (3, 2, 0): first
@@ -41,8 +42,8 @@ MATCH = [
 ]
 FIRST_STAGE = [2, 3, 1, 4, 1]
 RERANKED = {2: [1, 3, 2, 4, 2], 3: [1, 1, 2, 4, 3], 4: [2, 1, 3, 1, 3]}
-# By columns: picture 0 ranks d a c b e, 1 a d c e b, 2 c b e a d (a and d tie, and the right one, d, is last), 3 d e a
-# b c.
+# By columns, picture 0 ranks the captions d a c b e, picture 1 a d c e b, picture 2 c b e a d (a and d tie, and the
+# right one, d, is last), and picture 3 d e a b c.
 FIRST_STAGE_OF_PICTURES = [2, 3, 5, 2]
 RERANKED_OF_PICTURES = {2: [1, 3, 5, 1]}  # 0 of (d, a): a; 1 of (a, d): c stays; 2 of (c, b): d stays; 3 of (d, e): e
 
@@ -113,7 +114,7 @@ def test_several_numbers_of_candidates_cost_no_more_than_the_largest() -> None:
 
     evaluate(runtime, encoded_by(runtime), EvaluationOptions(candidates=(2, 3)))
 
-    # Each of the 3 captions of 4 pictures has its picture among its own 3 pictures.
+    # The 3 candidate captions of each picture have it among their own 3 candidates, so no further pairs are matched.
     assert runtime.pairs_matched == 5 * 3
 
 

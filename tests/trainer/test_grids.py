@@ -38,7 +38,7 @@ def test_each_grid_is_the_cnns_of_its_picture_to_a_510th_of_its_largest_value(
     grids, encoded = encode(loaded, [packed[index] for order in orders for index in order], tmp_path, mirrored)
 
     pixels = pixels_of(packed).flip(3) if mirrored else pixels_of(packed)
-    with autocast(pixels.device):  # like the trainer, if the CPU multiplies in bf16
+    with autocast(pixels.device):  # as in the trainer, if the CPU multiplies in bf16
         expected = torch.cat([loaded[0].model.encode_grid(pixels[order]).float() for order in orders])
     read, mask = grids.read(range(96))
     assert ((read - expected).abs().amax((1, 2)) / expected.amax((1, 2))).max() < 1.02 / 510
@@ -47,7 +47,7 @@ def test_each_grid_is_the_cnns_of_its_picture_to_a_510th_of_its_largest_value(
 
 
 def test_what_was_encoded_is_read_and_not_encoded_again(loaded: Loaded, packed: Pictures, tmp_path: Path) -> None:
-    """Different captions or a different Transformer do not change the grids. No pictures have no grids."""
+    """Different captions or a different Transformer do not change the grids. Without pictures, there are no grids."""
     first, _ = encode(loaded, packed, tmp_path)
     loaded[0].model.pixel_projection.weight.data.mul_(2)
 

@@ -21,7 +21,7 @@ from pixsearch_trainer.judging import ValStreams, judge_match, judge_streams
 from tests.trainer.made_up import CHANNELS, chance, store_of
 
 Network = tuple[PixelBertForRetrieval, PixelBertProcessor]
-COUNT = 70  # pictures, more than one batch of scores, and one caption fewer, with different lengths
+COUNT = 70  # pictures, more than one batch of scores; captions are one fewer, and differ in length
 CAPTIONS = [f"{'a' * (1 + number % 3)} {chr(97 + number % 26)} {chr(97 + number // 26)}" for number in range(COUNT)]
 CAPTIONS[1] = CAPTIONS[0]
 SENTENCES = [CAPTIONS[0], *CAPTIONS[2:]]
@@ -47,7 +47,7 @@ def network(tiny_start: Path) -> Network:
 
 
 def streams_of(network: Network) -> ValStreams:
-    """Return the streams for grids of 2, 3 and 4 pixels in turn, as for pictures that keep their shapes."""
+    """Return the streams for grids that cycle through 2, 3 and 4 pixels, as for pictures that keep their shapes."""
     store = store_of(torch.rand(2 + number % 3, CHANNELS, generator=chance(number)) for number in range(COUNT))
     pictures = [CaptionedPicture(Path(f"{number}.jpg"), (caption,)) for number, caption in enumerate(CAPTIONS)]
     return ValStreams(*network, pictures, store)
@@ -112,7 +112,7 @@ def test_the_re_rank_becomes_the_default_order_where_it_is_no_worse(
 ) -> None:
     """Similarity finds each picture.
 
-    The logit is 20 times the late score, and agrees or disagrees with it by `sign`.
+    The logit is 20 times the late score, which is the similarity times `sign`.
     """
     model, processor = network
     model.itm_head.get_parameter("2.weight").zero_()

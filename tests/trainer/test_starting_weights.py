@@ -33,7 +33,7 @@ LITE0 = [(3, 1, 1, 16), (3, 2, 2, 24), (5, 2, 2, 40), (3, 3, 2, 80), (5, 3, 1, 1
 
 
 class Lite0:
-    """EfficientNet-Lite0 on tensors named as in its package. Each is random, and made on first use."""
+    """EfficientNet-Lite0 on tensors named as in its package. Their values are random, and made on first use."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -75,7 +75,7 @@ class Lite0:
 
 
 def output_of(backbone: str, state: State, pixels: Tensor) -> Tensor:
-    with torch.device("meta"):  # avoids filling 25 million numbers at random
+    with torch.device("meta"):  # avoids generating 25 million random numbers
         network = build_backbone(backbone)
     network.load_state_dict(state, assign=True)
     with torch.no_grad():

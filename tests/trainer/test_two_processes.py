@@ -37,7 +37,7 @@ def start(tiny_start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pack(mosaics: list[CaptionedPicture], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pack of 16 pictures, the first two with the same captions, and one in val, which finds itself."""
+    """A pack of 16 pictures, the first two with the same captions, and one in val, which any query finds."""
     pictures = [*mosaics[:16], dataclasses.replace(mosaics[16], split="val")]
     pictures[1] = dataclasses.replace(pictures[1], captions=pictures[0].captions)
     file = tmp_path_factory.mktemp("data") / "pack.zip"

@@ -28,7 +28,7 @@ _FEWEST_CAPTIONS = 50  # a curve fitted on fewer captions is unreliable
 def give_graphs(checkpoint: Path, start: Path, on_message: Callable[[str], None]) -> None:
     """Add the graphs that a CPU needs to search with a checkpoint.
 
-    Graphs of this or the starting checkpoint are used if they fit. Otherwise, new ones are created. If that
+    The graphs of this checkpoint or of the starting one are used if they fit. Otherwise, new ones are created. If that
     fails, for example because OpenVINO is missing, `on_message` is called with the reason.
     """
     config = PixelBertConfig.load(checkpoint / CONFIG_FILE)

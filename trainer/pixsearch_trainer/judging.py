@@ -20,7 +20,7 @@ from pixsearch_trainer.run.stage import Judge
 
 _CAPTIONS_AT_ONCE = 64
 _PICTURES_AT_ONCE = 64
-_QUERIES = 200  # the number of text-to-image queries that the joint stream re-ranks
+_QUERIES = 200  # the number of text-to-image queries whose results the joint stream re-ranks
 _CANDIDATES = 16
 
 
@@ -76,7 +76,7 @@ def judge_streams(val: Callable[[], ValStreams]) -> Judge:
 def judge_match(val: Callable[[], ValStreams], processor: PixelBertProcessor) -> Judge:
     """Return a judge of the ITM logits of sampled captions with their nearest pictures.
 
-    The judge also sets whether the network re-ranks by default. The score is the better R@1 of both orders.
+    The judge also sets whether the network re-ranks by default. The score is the better R@1 of the two orders.
     """
 
     def judge() -> tuple[float, dict[str, object]]:

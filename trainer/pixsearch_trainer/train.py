@@ -69,7 +69,7 @@ class Listener:
 
 
 def train(options: TrainOptions, listener: Listener) -> Report:
-    """Train, and save the checkpoint that is best on val in `out`. With `pack`, only pack the data.
+    """Train, and save in `out` the checkpoint that is best on val. With `pack`, only pack the data.
 
     Raises:
         UsageError: the options conflict with each other, the recipe or the run to resume.
@@ -152,7 +152,10 @@ def _refuse_contradictions(options: TrainOptions) -> None:
 
 
 def _start(options: TrainOptions, settings: Any) -> tuple[Network, PixelBertProcessor]:
-    """Load the chosen checkpoint, or by default assemble the recipe's parts or load the shipped checkpoint."""
+    """Load the chosen checkpoint.
+
+    By default, assemble the parts in the recipe or, if it has none, load the shipped checkpoint.
+    """
     joins_parts = hasattr(settings, "start")
     if options.model is None and joins_parts:
         return assemble(settings.start)

@@ -67,7 +67,7 @@ def make_site(indexed: Path, model: ColourRuntime, pool: ProcessPool, tmp_path: 
 
 @pytest.fixture
 def make_client(make_site: MakeSite) -> MakeClient:
-    """A function that makes a client for the app that uses no network."""
+    """A function that makes a client for the app. The client does not use the network."""
 
     def make(
         access: Access | None = None,

@@ -1,4 +1,4 @@
-// A smoke test of the page in Firefox, by WebDriver BiDi: node firefox_smoke.mjs PUPPETEER_CORE FIREFOX ADDRESS
+// A smoke test of the page in Firefox, through WebDriver BiDi: node firefox_smoke.mjs PUPPETEER_CORE FIREFOX ADDRESS
 import { pathToFileURL } from "node:url";
 
 const [puppeteerFolder, firefox, address] = process.argv.slice(2);

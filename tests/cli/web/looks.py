@@ -22,7 +22,7 @@ _MOST_READABLE_PX = 800
 
 
 def check(browser: Browser, address: str, act: Callable[[Page], object] = lambda page: None) -> list[str]:
-    """Assert that a page has no problems, light and dark, on a phone and on large screens, after `act` has run."""
+    """Return the problems of a page after `act` has run: in light and dark mode, on a phone and on large screens."""
     found: list[str] = []
     for width, scheme in ((320, "light"), (360, "dark"), (1280, "light"), (1280, "dark"), (3840, "light")):
         context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]

@@ -24,7 +24,7 @@ def guides_lines() -> str:
 
 @contextmanager
 def nginx(folder: Path, lines: str, upstream: str) -> Iterator[int]:
-    """Run nginx with these lines, except for addresses and files, and yield the port."""
+    """Run nginx with these lines, replacing the addresses and file paths in them, and yield the port."""
     assert NGINX is not None
     folder.mkdir()
     certificate, key = make_certificate(folder)

@@ -26,7 +26,7 @@ TOKEN = "a token of this test"
 
 
 def names(html: str) -> list[str]:
-    """Return the text below each picture, and how it relates to the best one."""
+    """Return the name below each picture, in order."""
     return re.findall(r'<span class="name">(.*?)</span>', html)
 
 

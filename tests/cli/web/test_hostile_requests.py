@@ -174,7 +174,7 @@ def test_a_body_of_two_lengths_is_refused_and_nothing_after_it_is_read(serve: Se
 
 
 def test_who_is_refused_before_its_body_has_come_is_hung_up_on(serve: Serve) -> None:
-    """Otherwise a slow client would hold the connection for as long as it sends."""
+    """Otherwise, a slow client would hold the connection for as long as it sends."""
     host, port = serve(access_at("127.0.0.1", "a token of this test")).removeprefix("http://").split(":")
 
     with socket.create_connection((host, int(port)), timeout=10) as slow:
@@ -243,7 +243,7 @@ def test_what_has_come_just_now_may_still_send_its_request(serve: Serve, monkeyp
         stack.enter_context(socket.create_connection((host, int(port)), timeout=10))
         time.sleep(1.0)
         late = [stack.enter_context(socket.create_connection((host, int(port)), timeout=10)) for _ in range(3)]
-        time.sleep(1.3)  # the first one's time is up
+        time.sleep(1.3)  # the first connection's time is up
 
         assert [is_open(one) for one in late] == [True] * 3
 

@@ -208,7 +208,7 @@ def test_one_run_at_a_time(client: TestClient, photos: Path) -> None:
 
 
 def test_why_a_run_failed_is_said_in_its_own_words(client: TestClient, photos: Path) -> None:
-    """The test's library was indexed with a different model than the default one."""
+    """The test's library was indexed with a model other than the default."""
     assert client.post("/api/index", json={}).status_code == 202
 
     run = ended_run(client)

@@ -1,4 +1,4 @@
-"""Every screen of the photos page, checked with `looks`: axe, targets, headings, from 320 px to 4K."""
+"""Every screen of the photos page, from 320 px to 4K, with the checks in `looks`: axe, target sizes, headings."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def test_the_town_that_a_name_was_taken_for_is_said(page: Page, serve: Serve) ->
 
 @pytest.fixture
 def go_on(model: ColourRuntime, monkeypatch: pytest.MonkeyPatch) -> Event:
-    """Return the event that the joint stream waits for, 10 s at most."""
+    """Return the event that the joint stream waits for, for at most 10 s."""
     event, match = Event(), model.match
 
     def waiting(texts: Sequence[ReadText], grids: Sequence[bytes], late_scores: Floats) -> Floats:
@@ -275,7 +275,8 @@ def test_the_button_of_a_word_lights_its_region_and_small_words_have_none(page: 
     page.get_by_role("button", name="sky", exact=True).click()
 
     expect(canvas).to_be_visible()
-    # In 2 x 4 cells of 4 x 4 the runtime finds the fourth word in the last column, and more in the lower row.
+    # There are 2 x 4 cells of 4 x 4 pixels. The runtime finds the fourth word in the last column, more strongly in the
+    # lower row.
     darkness = canvas.evaluate(
         "canvas => [[15, 7], [0, 7], [0, 0]].map(([x, y]) => canvas.getContext('2d').getImageData(x, y, 1, 1).data[3])"
     )
@@ -383,7 +384,7 @@ def test_what_a_server_in_front_answers_is_said_in_a_sentence(
     page: Page, serve: Serve, status: int, body: str, said: str
 ) -> None:
     page.goto(serve())
-    names(page)  # else the number of photos would be announced after it
+    names(page)  # otherwise, the number of photos would be announced after the error
     page.route("**/api/search*", lambda route: route.fulfill(status=status, content_type="text/html", body=body))
 
     page.locator("#file").set_input_files(FilePayload(name="a.png", mimeType="image/png", buffer=picture_bytes("red")))
@@ -439,7 +440,7 @@ def test_more_like_a_photo_and_less_of_it_are_a_click_away(page: Page, serve: Se
     page.get_by_role("button", name="Less of this").click()
     page.wait_for_url("**unlike=*")
 
-    # Blue less blue leaves nothing to search for, and the page says so.
+    # Blue minus blue leaves nothing to search for, and the page says so.
     expect(page.get_by_role("status")).to_contain_text("cancel each other out")
     page.get_by_role("button", name="Remove like", exact=True).click()
     assert names(page)[-1] == "blue again.png"
@@ -574,7 +575,8 @@ def test_only_what_is_in_sight_is_in_the_document(page: Page, serve: Serve, run:
         page.mouse.wheel(0, 700)
         page.wait_for_timeout(30)
 
-    # Every photo was in the document at some time, the last one at the end, but never more than fill three windows.
+    # At some point, every photo was in the document, and the last one is there now. There were never more than fill
+    # three windows.
     page.wait_for_selector("#results li[aria-posinset='304'][aria-setsize='304']")
     assert max(counts) < 100
 

@@ -26,7 +26,7 @@ BY_READER = ["blue again.png", "dark red.png", "pink.png"]
 
 
 class SlowReader(OppositeReader):
-    """A reader that waits for permission before it reads, 30 s at most."""
+    """A reader that waits for permission before it reads, for at most 30 s."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Selecting photos on the page with mouse, touch and keyboard, and what the selection is for, in a real browser."""
+"""Selecting photos on the page with mouse, touch and keyboard, and using the selection, in a real browser."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def test_keys_in_a_field_are_for_its_text(page: Page, serve: Serve, days: list[s
     expect_count(page, "1 selected")
     assert page.evaluate("getSelection().toString()") == "x d"
     box.fill("")
-    page.keyboard.press("Control+a")  # no text is focused: all photos are selected
+    page.keyboard.press("Control+a")  # there is no text to select, so all photos are selected
     expect_count(page, "15 selected")
 
 
@@ -381,7 +381,7 @@ def test_paths_are_copied_one_a_line(page: Page, serve: Serve, days: list[str], 
 def test_without_a_clipboard_the_paths_are_shown_to_be_copied(
     page: Page, serve: Serve, days: list[str], photos: Path
 ) -> None:
-    page.add_init_script("Object.defineProperty(navigator, 'clipboard', { value: undefined })")  # as with plain HTTP
+    page.add_init_script("Object.defineProperty(navigator, 'clipboard', { value: undefined })")  # as over plain HTTP
     open_timeline(page, serve, days)
     page.keyboard.press("Control+a")
     expect_count(page, "15 selected")

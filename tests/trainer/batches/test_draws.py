@@ -44,9 +44,7 @@ def test_a_thread_that_reads_ahead_into_the_next_epoch_changes_no_step() -> None
 
 
 def test_pictures_are_drawn_by_weight_and_a_batch_is_all_of_any_weight_at_most() -> None:
-    """Without replacement, not all pictures drawn can be heavy, so the light ones get slightly more than their 10 of
-    50.
-    """
+    """Without replacement, heavy pictures run out, so light ones get slightly more than their share of 10 / 50."""
     draws, few = Draws(torch.tensor([1.0] * 40 + [0.2] * 50), 10, seed=0), Draws(torch.tensor([1.0, 0.0, 1.0]), 8, 0)
 
     counts = Counter(index for step in range(1000) for index in draws.at(step).tolist())

@@ -66,7 +66,7 @@ def save(file: Path, size: tuple[int, int], colour: Colour = "red", **options: A
 
 
 def turned() -> Image.Exif:
-    """A picture whose stored left edge is the top of the scene (EXIF 2.32, 4.6.4, tag 274)."""
+    """Return the Exif of a picture whose stored left edge is the top of the scene (EXIF 2.32, 4.6.4, tag 274)."""
     exif = Image.Exif()
     exif[0x0112] = 6
     return exif
@@ -365,7 +365,7 @@ def test_a_pack_is_written_over_no_other_file(tmp_path: Path) -> None:
 def test_a_list_of_items_that_unpacks_to_more_than_any_is_not_unpacked(tmp_path: Path) -> None:
     pack = written(tmp_path, captioned(save(tmp_path / "a.png", (8, 8))))
     content = pack.read_bytes()
-    # The central directory entry for items.json, the last one; the uncompressed size is at offset 24.
+    # The central directory entry for items.json is the last one. The uncompressed size is at offset 24.
     at = content.rindex(b"PK\x01\x02")
     pack.write_bytes(content[: at + 24] + (3 << 30).to_bytes(4, "little") + content[at + 28 :])
 

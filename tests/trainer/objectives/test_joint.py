@@ -79,9 +79,9 @@ def test_so_many_pixels_are_read_and_such_a_share_of_the_words_is_masked(network
 
 
 def block_of(step: int, seed: int = 0, batch: int = 2, **process: int) -> Pairs:
-    """Return a block of 20 pictures whose neighbours are the next six.
+    """Return the pairs of a step, in blocks of four from 20 pictures. The neighbours of a picture are the next six.
 
-    Odd ones have weight; captions 2n contain "left".
+    Only odd pictures have a weight, and captions with even indices contain "left".
     """
     pictures = [CaptionedPicture(Path(f"{n}.jpg"), (f"{n} left", f"{n} again"), "train", n % 2) for n in range(20)]
     neighbours = torch.stack([(torch.arange(1, 7) + picture) % 20 for picture in range(20)])

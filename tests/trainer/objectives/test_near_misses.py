@@ -45,7 +45,8 @@ def test_a_true_text_is_to_lead_by_more_than_it_leads_with_other_pictures() -> N
     elsewhere = torch.tensor([[0.0, 2.0, 99.0], [1.0, 1.0, 1.0]])
     counted = torch.tensor([[True, True, False], [False, False, False]])
 
-    # Its lead grows by ln 3, so the odds are 3 to 1. The second row has nothing to compare with.
+    # The first lead is larger by ln 3 than the mean elsewhere, so the odds are 3 to 1. The second row has nothing to
+    # compare with.
     assert near_miss_loss(own, elsewhere, counted).item() == pytest.approx(math.log(4 / 3))
     assert near_miss_loss(own[1:], elsewhere[1:], counted[1:]).item() == 0
     assert near_miss_loss(own[:0], elsewhere[:0], counted[:0]).item() == 0
@@ -98,7 +99,7 @@ def scores_of(what: str, network: Network) -> Callable[[int, Tensor, Tensor, int
     return score
 
 
-# For each row with a near miss, the other rows to compare with, without those its caption is true of.
+# For each row with a near miss, the other rows to compare with, except those its caption is true of.
 OTHERS = {"maps": [[1, 2, 3], [0, 3], [0, 3]], "late": [[3], [0], []], "joint": [[1, 2], [3], [3, 0]]}
 
 

@@ -49,7 +49,7 @@ def test_a_sentence_of_one_word_is_to_predict_it_and_the_loss_is_of_such_words_a
     logits = torch.tensor([[0.0, 0.0, math.log(2)], [0.0, math.log(6), math.log(3)]])
 
     assert targets.tolist() == [[IGNORED, 2, IGNORED, IGNORED], [IGNORED, IGNORED, IGNORED, 1]]
-    # 2 of 1 + 1 + 2, and 6 of 1 + 6 + 3.
+    # The probabilities are 2 / (1 + 1 + 2) and 6 / (1 + 6 + 3).
     assert masked_word_loss(logits, targets).item() == pytest.approx(-(math.log(0.5) + math.log(0.6)) / 2)
 
 

@@ -27,7 +27,7 @@ def with_others() -> RankingBatch:
 def test_the_gradient_goes_through_the_true_caption_and_the_hardest_false_ones_alone(
     network: PixelBertForRetrieval, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A pair's logit is replaced by a parameter for its caption's word, to which only the paper's terms contribute."""
+    """A pair's joint logit is replaced by a parameter for its caption's word. Only this counts, as in the paper."""
     scores = {word: torch.tensor(word % 7 / 2, requires_grad=True) for word in (104, 105, *range(110, 118))}
     with_gradient: list[int] = []
 
@@ -60,7 +60,7 @@ def test_the_gradient_goes_through_the_true_caption_and_the_hardest_false_ones_a
 def test_the_other_captions_are_never_the_pictures_own_and_those_of_the_seed_and_the_step(
     processor: PixelBertProcessor,
 ) -> None:
-    """Picture n has the n-th letter, alone and followed by an x. All have z. In the tiny tokenizer, a is 104."""
+    """The captions of picture n are the n-th letter, the letter and an x, and z. In the tiny tokenizer, a is 104."""
     pictures = [CaptionedPicture(Path(letter), (letter, f"{letter} x", "z")) for letter in "abcdefgh"]
     data = CaptionedSet(pictures, seed=0)
 

@@ -1,4 +1,4 @@
-"""Soft ITC on the maps, on both streams, on pixels that the Transformer reads without words, and with a teacher."""
+"""Soft ITC on the maps, on both streams, on the projection of pixels, and with a teacher."""
 
 from __future__ import annotations
 

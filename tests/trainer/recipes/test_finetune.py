@@ -1,4 +1,4 @@
-"""`finetune`: what few pictures train, what is kept from the checkpoint, and the choices made on val."""
+"""`finetune`: what is trained on few pictures, what is kept from the checkpoint, and the choices made on val."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ def test_val_calibrates_a_re_rank_that_is_no_worse_and_orders_by_it(
 
     assert lines == ["val, final: text-to-image R@1 100.0 in the first stage, 100.0 re-ranked"]
     assert config.rerank
-    # Each picture has a logit of 5 with its first caption and -5 with one other. The right pairs weigh 6% of the 6
-    # pairs, so Platt's targets are 1.36 / 2.36 and 1 / 7.64.
+    # Each picture has a logit of 5 with its first caption and -5 with one other. The right pairs have 6% of the
+    # total weight of 6, so Platt's targets are 1.36 / 2.36 and 1 / 7.64.
     right, wrong = math.log(1.36), -math.log(6.64)
     assert config.calibration is not None
     assert config.calibration.joint is not None

@@ -1,4 +1,4 @@
-"""`paper`: its optimizers, its parts, and VQA and NLVR2 scored on answers that can be counted by hand."""
+"""`paper`: its optimisers, its parts, and VQA and NLVR2 scored on answers that can be counted by hand."""
 
 from __future__ import annotations
 
@@ -130,9 +130,10 @@ def test_a_stage_with_a_cnn_in_training_and_augmented_pictures_resumes_bit_for_b
 @pytest.mark.parametrize(
     ("task", "answers", "steps", "judged"),
     [
-        # At first every answer is red, true for two of four squares. Then every answer is what eight of ten people say.
+        # At first, every answer is red, which is right for two of four squares. Then, every answer is the one that
+        # eight of ten people gave.
         ("vqa", ("red", "blue"), 40, [{"accuracy": 50}, {"accuracy": 100}]),
-        # At first every answer is false, which is right for three of four, each with its own sentence.
+        # At first, every answer is false, which is right for three of four, each with its own sentence.
         ("nlvr2", (), 60, [{"accuracy": 75, "consistency": 75}, {"accuracy": 100, "consistency": 100}]),
     ],
 )

@@ -24,7 +24,7 @@ SETTINGS = (
 )
 PIXELS = ("model.pixel_projection", "model.pixel_norm", "model.semantic_embedding")
 STREAMS = ("maps", "late_interaction")
-# Which parts each stage trains, and with which learning rate. docs/history.md has the numbers.
+# The parts that each stage trains, and their learning rates. See docs/history.md for the numbers.
 TRAINED: dict[str, dict[str, float]] = {
     "maps": {"maps": 1e-3},
     "late": {"late_interaction": 1e-3, "late_interaction.scale": 5e-2},

@@ -13,7 +13,7 @@ from pixsearch_trainer.data.pairs import CaptionedPicture, Captions
 
 _WORD = (1 << 64) - 1
 _SIDE = re.compile(r"\b(?:left|right)\b", re.IGNORECASE)
-_QUERY_SHARE = 0.3  # of the draws of a picture that has queries, because people search with bare nouns
+_QUERY_SHARE = 0.3  # the share of draws that use a query if a picture has any, because people search with bare nouns
 _LABEL_SHARE = 0.05
 
 Draw = Callable[[int], Tensor]
@@ -29,7 +29,8 @@ def mixed_seed(*numbers: int) -> int:
     """Mix several small numbers into one seed, 0 <= seed < 2^63."""
     seed = 0x9E3779B97F4A7C15
     for number in numbers:
-        # SplitMix64's finaliser (Steele et al., 2014) over a running sum makes seeds of neighbouring steps unrelated.
+        # SplitMix64's finaliser (Steele et al., 2014), applied to a running sum, makes the seeds of neighbouring steps
+        # unrelated.
         seed = (seed + number + 0x9E3779B97F4A7C15) & _WORD
         seed = ((seed ^ (seed >> 30)) * 0xBF58476D1CE4E5B9) & _WORD
         seed = ((seed ^ (seed >> 27)) * 0x94D049BB133111EB) & _WORD
@@ -50,9 +51,9 @@ class Draws:
     """The number of items per step, over all processes."""
     seed: int
     processes: int = 1
-    """The number of processes. `batch` is rounded down to a multiple, so that all processes get the same number."""
+    """The number of processes. `batch` is rounded down to a multiple of it, so that all processes get equal shares."""
     _drawn: tuple[int, Tensor] = field(default=(-1, torch.empty(0)), init=False, repr=False)
-    """An epoch and its order. Both are set at once, because a thread that reads ahead may be in the next epoch."""
+    """An epoch and its order. Both are set together, because a thread that reads ahead may be in the next epoch."""
 
     def __post_init__(self) -> None:
         self.weights = self.weights.double() / self.weights.max()
@@ -76,7 +77,7 @@ class Draws:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Indices of pictures, each with a true text and a near miss, in the data set. All fields are [pairs]."""
+    """Pictures, each with a true text and a near miss, as indices into the data set. All fields are [pairs]."""
 
     pictures: Tensor
     captions: Tensor

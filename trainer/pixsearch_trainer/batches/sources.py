@@ -86,7 +86,7 @@ def pair_batches(
     device: torch.device,
     words: bool = True,
 ) -> Batches:
-    """Return a function that yields batches. They include words of texts and near misses if `words` is True."""
+    """Return a function that yields batches. They include the words of texts and near misses if `words` is True."""
 
     def batches(first: int) -> Iterator[PairBatch]:
         for step, inputs in enumerate(source(pairs_at, first), first):
@@ -159,7 +159,8 @@ def packed_pixels(
             num_workers=workers,
             multiprocessing_context=fork_server() if workers else None,
             collate_fn=_collated,
-            generator=torch.Generator(),  # else it draws seeds from the global generator, at unpredictable times
+            # Otherwise, the loader would draw seeds from the global generator, at unpredictable times.
+            generator=torch.Generator(),
         )
         return (PictureInputs(list(pixels)) for pixels in loader)
 
@@ -175,7 +176,7 @@ class Augmentation:
     stretch: float = 1.3
     """The maximum factor by which one edge is stretched relative to the other."""
     light: float = 0.25
-    """The maximum relative change of brightness, contrast and saturation."""
+    """The maximum relative change in brightness, contrast and saturation."""
 
     def __call__(self, picture: Image.Image) -> Image.Image:
         """Return a randomly changed copy of a picture, using torch's global generator."""

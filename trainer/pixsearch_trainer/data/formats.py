@@ -57,7 +57,7 @@ def gather(into: Gathering) -> None:
 
 
 def _list_entries(text: str) -> Iterator[object]:
-    """Yield the entries of a JSON list one at a time, because all of Visual Genome's would take 5 GB."""
+    """Yield the entries of a JSON list one at a time, because all of Visual Genome's would take 5 GB of memory."""
     decode, end = json.JSONDecoder().raw_decode, 0
     while found := _BEFORE_ENTRY.match(text, end):
         try:
@@ -95,10 +95,10 @@ def _gather_objects(text: str, into: Gathering) -> None:
 
 
 def _karpathy_record(image: Any) -> object:
-    """Convert {"filename", "split", "sentences": [{"raw"}]}; COCO also has the picture's folder as "filepath".
+    """Convert {"filename", "split", "sentences": [{"raw"}]}. In COCO, "filepath" is the picture's folder.
 
-    There may be additional texts: the lists of strings "queries" and "false" (near misses), and "labels", which have
-    the same form as sentences.
+    An image may have additional texts: the lists of strings "queries" and "false" (near misses), and the list "labels",
+    which has the same form as "sentences".
     """
     captions = [field(sentence, "raw", object) for sentence in field(image, "sentences", list)]
     name, folder = field(image, "filename", str), image.get("filepath")

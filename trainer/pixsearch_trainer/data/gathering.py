@@ -35,7 +35,8 @@ _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")  # represents invalid UTF-8, an
 class Gathering:
     """The pictures listed in a data file, in order of first occurrence, and the problems found.
 
-    Relative picture paths start at `folder`. Each picture is looked up only once, even if it has several captions.
+    Relative picture paths are resolved against `folder`. Each picture is looked up only once, even if it has several
+    captions.
     """
 
     def __init__(self, data: FilePath, folder: FilePath) -> None:

@@ -13,7 +13,7 @@ from pixsearch.storage import FilePath
 
 @dataclass(frozen=True)
 class CaptionedPicture:
-    """A picture file with texts that describe it, and near misses that do not quite."""
+    """A picture file with texts that describe it, and near misses, which almost do."""
 
     file: FilePath
     captions: tuple[str, ...]

@@ -26,7 +26,7 @@ class Problem:
 
     file: FilePath
     line: int | None
-    """The line number, starting at 1; None for other formats. For JSON, `what` contains the entry number instead."""
+    """The line number, starting at 1; None if there is none. For JSON, `what` contains the entry number instead."""
     what: str
 
     def __str__(self) -> str:

@@ -58,9 +58,9 @@ def read_captioned(data: FilePath, images: FilePath | None = None) -> Reading:
     missing picture (only at its first occurrence), an empty or duplicate caption of a picture, and a malformed line or
     entry. Pictures are not decoded. Only folders and packs may contain pictures without captions.
 
-    `data` is a folder, or a file in UTF-8 with or without a byte order mark. Relative paths in a file start at
-    `images`, which is the folder of the file by default. Raises DatasetError if the data cannot be read, has an
-    unsupported format, or none of the pictures exist.
+    `data` is a folder, or a file in UTF-8 with or without a byte order mark. Relative paths in a file are
+    resolved against `images`, which defaults to the folder of the file. Raises DatasetError if the data cannot be read
+    or has an unsupported format, or if none of the pictures exist.
     """
     if is_pack(data):
         if pictures := [item for item in read_pack(data) if isinstance(item, CaptionedPicture)]:

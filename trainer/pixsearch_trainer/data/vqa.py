@@ -90,7 +90,7 @@ def _question(entry: object, kind: str, answers: Mapping[int, tuple[str, ...]], 
 
 
 def common_answers(questions: Iterable[Question]) -> tuple[str, ...]:
-    """Return the answers that are the most common for `FEWEST_QUESTIONS` or more questions, most frequent first."""
+    """Return each answer that is the most common one for `FEWEST_QUESTIONS` questions or more, most frequent first."""
     counts = Counter(Counter(question.answers).most_common(1)[0][0] for question in questions)
     common = [answer for answer, count in counts.most_common() if count >= FEWEST_QUESTIONS]
     if not common:

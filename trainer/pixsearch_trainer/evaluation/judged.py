@@ -150,7 +150,7 @@ def search_album(
     """Search an album for each query as `pixsearch query` does, but without grouping near-duplicates.
 
     Args:
-        ordered: the number of nearest photos that late interaction orders.
+        ordered: the number of nearest photos that late interaction ranks.
         reads: the number of these photos that the joint stream reads, if the model has one.
     """
     reads = reads if runtime.reads_pairs else 0

@@ -32,7 +32,7 @@ ALBUM = 200
 """The number of pictures that are searched together, about the size of the judged album. In a larger album, the nearest
 pictures would be more similar."""
 _UNSURE, _NEAREST, _EVERY = 8, 32, 3
-_FEWEST_NEAR_MISSES = 50  # pictures with near misses
+_FEWEST_NEAR_MISSES = 50  # the minimum number of pictures with near misses
 
 Bools = NDArray[np.bool_]
 Doubles = NDArray[np.float64]
@@ -54,8 +54,8 @@ class KnownPairs:
     present: Bools
     """True if the album has a right picture for the text, even if no pair contains it."""
     groups: Indices
-    """The group of pairs that are held out together when a curve is evaluated: those of a query, or of all
-    texts of a picture."""
+    """The group of each pair. The pairs of a query, or of all texts of a picture, form a group, which is held out as a
+    whole when a curve is evaluated."""
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -95,10 +95,11 @@ def choose_pictures(pictures: Sequence[CaptionedPicture], count: int, seed: int 
 def caption_pairs(runtime: Runtime, encoded: EncodedPictures, on_progress: ProgressCallback = silent) -> KnownPairs:
     """Return right and wrong pairs made from captioned pictures, weighted as in a search.
 
-    A picture is right for its first caption and first query, and wrong for its near misses. For these two texts, every
-    third of the 9th to 32nd nearest of 200 pictures is also wrong. The 8 nearest are skipped because the text may be
-    true of them, even though it was written for a different picture. If most pictures have no near misses, near misses
-    are not used, and the 8 nearest pictures are not skipped although some of them are right.
+    A picture is right for its first caption and first query, and wrong for its near misses. For the caption and
+    the query, every third picture from the 9th to the 32nd nearest, out of 200, is also wrong. The 8 nearest are
+    skipped because the text may be true of them, even though it was written for a different picture. If most
+    pictures have no near misses, near misses are not used, and the 8 nearest pictures are not skipped although some of
+    them are right.
     """
     unsure = _UNSURE if 2 * sum(bool(picture.near_misses) for picture in encoded.pictures) > len(encoded.grids) else 0
     rows: list[tuple[float, float, bool, bool, int, int]] = []  # logit, late score, right, near miss, text, picture

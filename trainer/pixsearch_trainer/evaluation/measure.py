@@ -40,7 +40,7 @@ class EvaluationOptions:
     """The number of random queries in each direction; None for all queries. Each query searches all items."""
     seed: int = 0
     full: bool = False
-    """True to also measure with the joint stream reading all items. Their number is added to the results."""
+    """True to also measure with the joint stream reading all items. The result is keyed by the number of items."""
     timed: bool = False
     """True to also measure the time per query."""
     folds: int = 1
@@ -55,7 +55,7 @@ class Search:
     """One direction of a search. Queries and items are indices of captions and pictures, or vice versa."""
 
     pairs: Floats  # logits [captions, pictures], NaN for pairs not yet matched; shared by both directions
-    rows_of: Callable[[NDArray[Any]], NDArray[Any]]  # transposes such a table if its rows are not queries
+    rows_of: Callable[[NDArray[Any]], NDArray[Any]]  # transposes a table like `pairs` if its rows are not queries
     queries: Indices
     similarity: Floats  # [queries, items]
     matches: NDArray[np.bool_]  # [queries, items], True where the item answers the query

@@ -21,7 +21,7 @@ _WORD = re.compile(r"\w+")
 
 @dataclass(frozen=True)
 class NearMisses:
-    """A picture with its true texts and its near misses; both are a sentence and a short query."""
+    """A picture with its true texts and its near misses; both consist of a sentence and a short query."""
 
     file: FilePath
     true: tuple[str, str]
@@ -66,7 +66,7 @@ class NearMissScores:
 
     @property
     def accuracy(self) -> tuple[float, float]:
-        """The percentages of sentences and short queries that score higher than their near misses; ties count half."""
+        """The percentages of sentences and short queries scoring higher than their near misses. Ties count as half."""
         above = (self.true > self.false) + (self.true == self.false) / 2
         sentences, queries = 100 * above.mean(1)
         return float(sentences), float(queries)
@@ -91,7 +91,8 @@ def score_near_misses(
         encoded: the encoded pictures, in the same order.
         stand_in: the embedding and grid of a picture that none of the texts describes. The names of its scores end in
             ", stand-in".
-        others: the number of random other pictures in a text's mean joint score. The mean similarity is over all.
+        others: the number of random other pictures in a text's mean joint score. The mean similarity is over all
+            other pictures.
     """
     count, drawn = len(pictures), random.Random(seed)
     embeddings = np.concatenate([encoded.embeddings, stand_in[0][None]])

@@ -53,7 +53,7 @@ class Recall:
 
 @dataclass(frozen=True)
 class Direction:
-    """The recall from text to image or image to text: first stage, and re-ranked, keyed by number of candidates."""
+    """The recall from text to image or image to text: in the first stage, and re-ranked, by number of candidates."""
 
     first_stage: Recall
     reranked: dict[int, Recall]

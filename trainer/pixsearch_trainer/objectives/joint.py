@@ -41,7 +41,7 @@ class JointOptions(StreamsOptions):
     block: int = 16
     """The number of pictures per block. The Transformer processes block x block pairs at once."""
     neighbours: int = 64
-    """The number of pictures most similar to the first of a block, from which its other pictures are drawn."""
+    """The number of nearest neighbours of a block's first picture from which its other pictures are drawn."""
     caption_likeness: float = 0.7
     """The weight of the captions' similarity relative to the pictures', for choosing neighbours."""
     learning_rate: float = 1e-4

@@ -93,7 +93,7 @@ def masked_word_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def draw_others(pictures: Tensor, captions: Tensor) -> Tensor:
-    """Return the index of a random caption in the batch that is false of each picture; -1 if there is none.
+    """Return, for each picture, the index of a random caption in the batch that is false of it; -1 if there is none.
 
     Args:
         pictures, captions: the ids of the pairs [batch]. A caption that was drawn for two pictures describes both.

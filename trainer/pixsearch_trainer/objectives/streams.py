@@ -1,4 +1,4 @@
-"""Train with soft ITC: the maps alone, both streams, or the pixels that the Transformer reads without words."""
+"""Train with soft ITC: the maps alone, both streams, or the projection of pixels into the Transformer."""
 
 from __future__ import annotations
 
@@ -104,12 +104,12 @@ class StreamsOptions(TaughtOptions):
     feature_dropout: float = 0.7
     hidden_dropout: float = 0.2
     channel_dropout: float = 0.6
-    """The share of CNN channels that are dropped for late interaction. All pixels of a picture lose the same ones."""
+    """The share of CNN channels to drop for late interaction. All pixels of a picture lose the same channels."""
     sampled_pixels: int = 27
     itc_weight: float = 1.0
     """The weight of the maps' ITC; 0 leaves the maps unchanged."""
     late_weight: float = 1.0
-    """The weight of late interaction's ITC; 0 leaves late interaction unchanged. Otherwise, it must be open."""
+    """The weight of late interaction's ITC; 0 leaves it unchanged. Otherwise, late interaction must be open."""
     drift_weight: float = 1.0
     """The weight of the drift loss, which keeps sentences in place if the text stream is trained."""
 
@@ -283,7 +283,7 @@ class StreamsObjective(MapsObjective):
 
 
 class PixelsObjective(Objective):
-    """ITC between a picture's caption and its pixels, which the Transformer reads without words.
+    """ITC between captions and pixels. The Transformer reads the pixels of a picture without any words.
 
     The joint stream cannot learn while pixels are noise to the Transformer. This objective adapts pixels to a frozen
     Transformer by training only the pixel projection, its norm and s_v. With half a million parameters, a few thousand

@@ -125,7 +125,7 @@ class Material:
         return self._kept(name, digest, lambda: encode_sentences(self.network, run.processor, texts, run.on_progress))
 
     def _kept(self, name: str, digest: hashlib._Hash, make: Callable[[], Tensor]) -> Tensor:
-        """Return a cached tensor. If it is missing, the main process makes it and deletes older ones of this name."""
+        """Return a cached tensor. If it is missing, the main process makes it and deletes older ones with this name."""
         run, file = self.run, self.run.folder.cache / f"{name}-{digest.hexdigest()[:16]}.safetensors"
         with run.accelerator.main_process_first():
             if not file.exists():

@@ -30,7 +30,7 @@ _VAL_BATCHES = 20
 
 @dataclass(frozen=True, kw_only=True)
 class PaperOptions(StageOptions):
-    """The options of the paper's training: SGD for the CNN, AdamW for the Transformer, step schedule (section 4.1)."""
+    """The options of the paper (section 4.1): SGD for the CNN, AdamW for the Transformer, and a step schedule."""
 
     learning_rate: float = 1e-4
     train_cnn: bool = True
@@ -43,7 +43,7 @@ class PaperOptions(StageOptions):
     augment: bool = False
 
     def falling(self, step: int, steps: int) -> float:
-        """Return the factor after the warm-up: one tenth for each of the `drops` so far."""
+        """Return the factor after the warm-up: 0.1 to the power of the number of `drops` so far."""
         return 0.1 ** sum(step >= round(drop * steps) for drop in self.drops)
 
 

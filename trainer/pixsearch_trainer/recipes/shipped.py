@@ -36,7 +36,7 @@ from pixsearch_trainer.starting_weights import Start
 
 @dataclass(frozen=True)
 class ShippedOptions:
-    """The options of each stage; `share` is the relative part of --minutes."""
+    """The options of each stage; `share` is the relative share of --minutes."""
 
     start: Start = Start(backbone="efficientnet_lite2", input_size=288)
     maps: MapsOptions = MapsOptions(share=0.3)

@@ -73,7 +73,7 @@ class StageOptions:
                 raise UsageError(f"{name} must be positive, not {value}")
 
     def rate(self, step: int, steps: int) -> float:
-        """Return the factor for all learning rates at a step (from 0). It rises linearly to 1, and then falls."""
+        """Return the factor for all learning rates at a step, counted from 0. It rises linearly to 1, then falls."""
         rising = round(self.warm_up * steps)
         return (step + 1) / rising if step < rising else self.falling(step, steps)
 
