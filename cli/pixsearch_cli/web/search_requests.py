@@ -108,7 +108,7 @@ class SearchRequest(FilteredRequest):
     candidates: int = Field(DEFAULT_CANDIDATES, ge=1, le=MOST_RERANKED, description="Number of photos to re-rank.")
     rerank: bool | None = Field(
         None,
-        description="Order by match, or by similarity, which is faster. Default: chosen by the model.",
+        description="Rank by match, or by similarity, which is faster. Default: chosen by the model.",
     )
     threshold: float | None = Field(None, ge=0, le=1, description="Only photos with at least this score.")
     duplicates: Literal["fold", "show"] = "fold"

@@ -113,7 +113,7 @@ function exposureOf({ aperture, shutter_s: shutter, iso, focal_length_mm: length
     ...(shutter == null ? [] : [`${shutter < 0.25001 ? `1/${Math.round(1 / shutter)}` : NUMBERS.format(shutter)} s`]),
     ...(iso == null ? [] : [`ISO ${iso}`]),
     ...(length == null ? [] : [`${NUMBERS.format(length)} mm`]),
-    ...(film == null || Math.round(length) === film ? [] : [`${film} mm on 35 mm film`]),
+    ...(film == null || Math.round(length) === film ? [] : [`${film} mm (35 mm equivalent)`]),
   ].join(" · ");
 }
 
