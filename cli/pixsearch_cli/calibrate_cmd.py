@@ -42,7 +42,7 @@ def calibrate(
         ),
     ] = None,
     images: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Folder with the pictures. [default: the data file's]")
+        str | None, typer.Option(metavar="DIR", help="Folder with the pictures. [default: the folder of the data file]")
     ] = None,
     model: CheckpointOption = None,
     split: SplitOption = None,

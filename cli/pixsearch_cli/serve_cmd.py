@@ -49,7 +49,7 @@ def serve(
         ),
     ] = None,
     no_token: Annotated[
-        bool, typer.Option("--no-token", help="Require no token: a reverse proxy controls access.")
+        bool, typer.Option("--no-token", help="Do not require a token, because a reverse proxy controls access.")
     ] = False,
     root_path: Annotated[
         str | None,

@@ -47,7 +47,7 @@ def train(
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(min=0.1, metavar="M", help="Fit the number of steps to M minutes."),
+        typer.Option(min=0.1, metavar="M", help="Choose the number of steps so that training takes M minutes."),
     ] = None,
     model: CheckpointOption = None,
     teacher: Annotated[

@@ -22,7 +22,7 @@ class SearchAnswer(BaseModel):
     negations: list[NegationRecord] = Field(
         description="The parts of the query that exclude something, and how they are searched; see `literal`."
     )
-    near: str | None = Field(description="The town found for the name in `near`; null without a name.")
+    near: str | None = Field(description="The town found for the name in `near`; null if `near` has no name.")
     damaged: int = Field(description="The number of damaged rows that were left out; see pixsearch repair.")
     uploads: list[str] = Field(description="Names of the uploaded pictures, for `like` in later searches.")
 

@@ -101,7 +101,8 @@ class SearchRequest(FilteredRequest):
     plus: Operands = Field([], description="More words, as `[WEIGHT:]WORDS`.", examples=[["0.5:sunset"]])
     minus: Operands = Field([], description="Words that should not describe the photos.", examples=[["people"]])
     like: LikeOperands = Field(
-        [], description="Pictures to find similar photos for, as `[WEIGHT:]ID`, with the id of a hit or an upload."
+        [],
+        description="Pictures that the photos should be similar to, as `[WEIGHT:]ID`, with the id of a hit or upload.",
     )
     unlike: LikeOperands = Field([], description="Pictures that the photos should not be similar to.")
     k: int = Field(10, ge=1, le=MOST_HITS, description="Number of hits to return.")

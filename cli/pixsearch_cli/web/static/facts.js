@@ -51,7 +51,7 @@ export function showFacts(list, photo, go) {
   }
   fact("File", fileName(photo.path));
   fact("Size", sizeOf(photo));
-  if (photo.share_decoded < 1) fact("Truncated", `${percent(photo.share_decoded)} of it can be read`);
+  if (photo.share_decoded < 1) fact("Truncated", `${percent(photo.share_decoded)} of the photo can be read`);
   const folder = photo.path.slice(0, photo.path.lastIndexOf("/")) || "/";
   fact("Folder", `${folder} `, smallButton("Show only these", () => go({ folder })));
   fact("Path", code(photo.path), " ", copyButton("Copy path", photo.path), " ", copyButton("Copy file link", fileAddress(photo.path)));
