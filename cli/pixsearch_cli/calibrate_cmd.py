@@ -42,7 +42,7 @@ def calibrate(
         ),
     ] = None,
     images: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Folder with the pictures. [default: the data file's]")
+        str | None, typer.Option(metavar="DIR", help="Folder with the pictures. [default: the folder of the data file]")
     ] = None,
     model: CheckpointOption = None,
     split: SplitOption = None,
@@ -123,7 +123,7 @@ def _print_report(name: str, report: CalibrationReport) -> None:
     rows = [[f"{one.probability:.1%}", f"{one.share:.1%}", f"{one.pairs:,}"] for one in report.bins]
     print_table([f"predicted by {name}", "observed", "pairs"], rows)
     print()
-    headings = ["threshold", f"answered of {report.present:,}", f"refused of {report.absent:,}"]
+    headings = ["threshold", f"answered (of {report.present:,})", f"refused (of {report.absent:,})"]
     rows = [[f"{one.probability:.1f}", f"{one.answered:,}", f"{one.refused:,}"] for one in report.trade_off]
     print_table(headings, rows)
     print()

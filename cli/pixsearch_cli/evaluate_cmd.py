@@ -51,9 +51,7 @@ def evaluate(
 
     runtime = load_runtime(find_checkpoint(model))
     if not runtime.reads_pairs and (candidates or full):
-        raise UsageError(
-            f"the model {runtime.name} does not read words and pixels together", "Omit --candidates and --full"
-        )
+        raise UsageError(f"the model {runtime.name} does not support re-ranking", "Omit --candidates and --full")
     no_rerank = no_rerank or not runtime.reads_pairs
     ks = [] if no_rerank else candidates or ([] if full else [DEFAULT_CANDIDATES])
     with progress_bars() as show:

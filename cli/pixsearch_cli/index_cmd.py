@@ -40,7 +40,7 @@ def index(
         list[str] | None,
         typer.Argument(
             metavar="[FOLDERS]...",
-            help="Folders of photos (also s3://BUCKET/FOLDER), .txt files with texts. [default: all indexed folders]",
+            help="Folders of photos (or s3://BUCKET/FOLDER) and .txt files with texts. [default: all indexed folders]",
         ),
     ] = None,
     hidden: Annotated[
@@ -273,7 +273,7 @@ def unfinished(switch: Switch) -> str:
     count = plural(switch.to_encode, "photo is", "photos are")
     line = f"{count} not yet encoded with the model {switch.model.name} ({switch.model.fingerprint[:8]})"
     if switch.to_encode and switch.offline == switch.to_encode:
-        return f"{line}: offline. Run pixsearch index when their folders are back"
+        return f"{line}: offline. Run pixsearch index when the folders are online again"
     offline = f", {switch.offline:,} of them offline" if switch.offline else ""
     return f"{line}{offline}. To continue, run: pixsearch index ({approximate_duration(switch.seconds)})"
 

@@ -22,7 +22,7 @@ DataOption = Annotated[
     str, typer.Option(metavar="FILE|DIR", help="Pictures and captions, in any format that train reads.")
 ]
 ImagesOption = Annotated[
-    str | None, typer.Option(metavar="DIR", help="Folder with the pictures. [default: the data file's]")
+    str | None, typer.Option(metavar="DIR", help="Folder with the pictures. [default: the folder of the data file]")
 ]
 SplitOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="Split to use. [default: val, or the only split]")

@@ -63,7 +63,7 @@ PicturesOption = Annotated[
     bool | None,
     typer.Option(
         "--pictures/--no-pictures",
-        help="Show thumbnails. [default: if stdout is a terminal]",
+        help="Show thumbnails. [default: shown if stdout is a terminal]",
         show_default=False,
     ),
 ]

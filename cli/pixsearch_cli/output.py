@@ -78,7 +78,7 @@ def _on_stderr(text: str) -> None:
 def warn_of_damage(damage: Sized) -> None:
     """Show how many damaged rows in the library were skipped, if any."""
     if count := len(damage):
-        show_message(f"{plural(count, 'damaged row')} in the library left out. Run: pixsearch repair")
+        show_message(f"skipped {plural(count, 'damaged row')} in the library. Run: pixsearch repair")
 
 
 def warn_of_problems(problems: Sequence[object]) -> None:

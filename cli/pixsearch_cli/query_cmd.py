@@ -93,7 +93,7 @@ def query(
         bool | None,
         typer.Option(
             "--rerank/--no-rerank",
-            help="Order by match, or by similarity, which is faster. [default: chosen by the model]",
+            help="Rank by match, or by similarity, which is faster. [default: chosen by the model]",
             show_default=False,
         ),
     ] = None,
@@ -218,9 +218,7 @@ def query(
 
 def _evidence(*, shows: bool, says: bool) -> Literal["both", "shows", "says"]:
     if shows and says:
-        raise UsageError(
-            "--shows and --says cannot be used together", "Omit both to search by what photos show and say"
-        )
+        raise UsageError("--shows and --says cannot be used together", "Omit both to search pictures and metadata")
     return "shows" if shows else "says" if says else "both"
 
 
@@ -228,7 +226,7 @@ def _check_rerank_model(find: Find, queries: Sequence[Query]) -> None:
     """Raise UsageError if a re-rank model cannot order the results of a query."""
     reasons = [why_not_read(query) for query in queries]
     if find == Find.texts:
-        reasons = ["a re-rank model orders photos, not texts"]
+        reasons = ["a re-ranking model ranks photos, not texts"]
     for reason in filter(None, reasons):
         raise UsageError(reason, "Omit --rerank-model, or change the query")
 
@@ -268,7 +266,7 @@ def _find_texts(asked: Query, k: int, location: Location, model: str | None, as_
     with _engine(location, model, reads_words=False) as engine:
         hits = [] if engine is None else engine.find_texts(asked, k)
     if not hits:
-        show_message("No text in this library matches")
+        show_message("no text in this library matches")
         raise typer.Exit(NOTHING_MATCHES)
     print_text_hits(hits, as_json)
 

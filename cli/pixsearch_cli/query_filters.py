@@ -192,7 +192,7 @@ def circle(text: str | None) -> Circle | None:
     from pixsearch.gazetteer.gazetteer import named, words  # imports numpy, which only names need
 
     if (town := named(name)) is None:
-        hint = "Check its spelling, or write LAT,LON,KM; only towns of 5,000 people or more are known"
+        hint = "Check the spelling, or use LAT,LON,KM; only towns of 5,000 people or more are known"
         raise UsageError(f"unknown town {name!r}", hint)
     shown = f"{words(town)} ({town.latitude:.3f}, {town.longitude:.3f})"
     return Circle(town.latitude, town.longitude, radius_km, shown)

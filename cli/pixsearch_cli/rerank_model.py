@@ -20,8 +20,8 @@ RerankModelOption = Annotated[
     typer.Option(
         "--rerank-model",
         metavar="NAME|DIR|hub:ORG/NAME",
-        help="Re-rank with a model that reads each photo with the words: a BLIP, BridgeTower or ViLT model downloaded "
-        "with pixsearch model get, or its folder.",
+        help="Re-rank with a model that reads each photo together with the words: a BLIP, BridgeTower or ViLT model "
+        "downloaded with pixsearch model get, or its folder.",
     ),
 ]
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import typer
 
 from pixsearch.errors import LibraryNotFound, UsageError
+from pixsearch.printable import plural
 from pixsearch.settings import cache_folder, library_location
 from pixsearch_cli.index_cmd import show_switch
 from pixsearch_cli.options import LibraryOption, ModelOption
@@ -48,7 +49,7 @@ def serve(
         ),
     ] = None,
     no_token: Annotated[
-        bool, typer.Option("--no-token", help="Require no token: a reverse proxy controls access.")
+        bool, typer.Option("--no-token", help="Do not require a token, because a reverse proxy controls access.")
     ] = False,
     root_path: Annotated[
         str | None,
@@ -93,7 +94,8 @@ def serve(
         raise UsageError("--token and --no-token cannot be used together", "Omit one of them")
     if token is not None and len(token) < _LEAST_TOKEN:
         raise UsageError(
-            f"a token of {len(token)} characters is too short", f"Use {_LEAST_TOKEN} characters or more, or omit it"
+            f"the token is too short ({plural(len(token), 'character')})",
+            f"Use {_LEAST_TOKEN} characters or more, or omit the token",
         )
     if token is not None and not (token.isprintable() and token == token.strip()):
         raise UsageError(

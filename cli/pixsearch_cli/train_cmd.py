@@ -47,12 +47,12 @@ def train(
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(min=0.1, metavar="M", help="Fit the number of steps to M minutes."),
+        typer.Option(min=0.1, metavar="M", help="Choose the number of steps so that training takes M minutes."),
     ] = None,
     model: CheckpointOption = None,
     teacher: Annotated[
         str | None,
-        typer.Option(metavar="NAME|DIR", help="CLIP-like model to learn from, also on photos without captions."),
+        typer.Option(metavar="NAME|DIR", help="CLIP-like model to learn from, including on photos without captions."),
     ] = None,
     teacher_texts: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Sentences for photos without captions, one per line.")
@@ -62,7 +62,7 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the unfinished run in --out.")] = False,
     pack: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Only pack the data into one file, to train elsewhere.")
+        Path | None, typer.Option(metavar="FILE", help="Only pack the data into one file, for training elsewhere.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the data, run one step of each stage, and write nothing.")
@@ -122,7 +122,7 @@ def train(
     if pack is not None:
         print(f"{pack}: {pairs}")
     elif dry_run:
-        print(f"dry run: {pairs}; ready to train after {60 * report.minutes:.0f} s; nothing was written")
+        print(f"dry run: {pairs}; finished in {60 * report.minutes:.0f} s; nothing was written")
     else:
         print(f"{report.out}: {pairs}, {report.minutes:.0f} minutes")
         if report.task == "retrieval":

@@ -48,5 +48,5 @@ def _exists(folder: bytes) -> bool:
         return is_folder(folder)
     except OSError as error:
         raise PixsearchError(
-            f"{os.fsdecode(folder)} cannot be reached: {error.strerror}", "Check its endpoint and credentials"
+            f"{os.fsdecode(folder)} cannot be reached: {error.strerror}", "Check the endpoint and the credentials"
         ) from error

@@ -261,7 +261,7 @@ def load_network(folder: Path) -> tuple[Network, PixelBertProcessor]:
         raise only_matching(checkpoint_name(folder))
     if is_dual_encoder(folder):
         raise CheckpointInvalid(
-            f"{checkpoint_name(folder)} is a dual encoder, not a Pixel-BERT",
+            f"{checkpoint_name(folder)} is a dual encoder, not a Pixel-BERT checkpoint",
             "Use a Pixel-BERT checkpoint, or omit --model to use the built-in model",
         )
     processor = PixelBertProcessor.from_pretrained(folder)

@@ -263,7 +263,7 @@ def _compare(
         cosines = (F.normalize(features, dim=-1) * torch.from_numpy(ours[name])).sum(-1)
         if not bool((cosines >= LEAST_COSINE).all()):
             raise CheckpointInvalid(
-                f"{folder} embeds {name} differently from transformers (cosine {cosines.min():.4f})",
+                f"the converted {folder} embeds {name} differently from transformers (cosine {cosines.min():.4f})",
                 _REPORT,
             )
 

@@ -116,9 +116,7 @@ class DualEncoderRuntime:
 
     def match(self, texts: Sequence[ReadText], grids: Sequence[bytes], late_scores: Floats) -> Floats:  # noqa: ARG002
         """Raise ModelError, because this model does not read words and pixels together."""
-        raise ModelError(
-            f"the model {self.name} does not read words and pixels together", "Use a Pixel-BERT checkpoint instead"
-        )
+        raise ModelError(f"the model {self.name} does not support re-ranking", "Use a Pixel-BERT checkpoint instead")
 
     @property
     def cell_offset(self) -> float:
@@ -128,7 +126,7 @@ class DualEncoderRuntime:
     def locate_words(self, text: str, grid: bytes, width: int, height: int) -> tuple[list[str], Floats]:  # noqa: ARG002
         """Raise WordsNotLocated, because this model has only one vector per picture."""
         raise WordsNotLocated(
-            f"the model {self.name} cannot locate words in a picture: it has only one vector per picture",
+            f"the model {self.name} cannot locate words in a picture: it computes only one vector per picture",
             "Use a Pixel-BERT checkpoint",
         )
 

@@ -182,7 +182,7 @@ class Hub:
         except httpx2.TransportError as error:
             raise Unreachable(
                 f"{self.endpoint} cannot be reached ({first_line(error)})",
-                "Check the network. Run the command again",
+                "Check the network, then run the command again",
             ) from error
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
             raise HubError(

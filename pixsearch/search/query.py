@@ -122,11 +122,11 @@ def why_not_read(query: Query) -> str | None:
     if query.rerank is False:
         return "--rerank-model and --no-rerank cannot be used together"
     if query.threshold is not None:
-        return "a re-rank model has no calibrated probabilities for a threshold"
+        return "a re-ranking model has no calibrated probabilities for a threshold"
     if query.sort != "relevance":
-        return "a re-rank model orders by relevance, not by date"
+        return "a re-ranking model sorts by relevance, not by date"
     if query.evidence == "says":
-        return "a re-rank model reads pictures, but --says searches metadata only"
+        return "a re-ranking model reads pictures, but --says searches metadata only"
     return None
 
 

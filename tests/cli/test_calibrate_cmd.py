@@ -70,8 +70,8 @@ def test_the_report_is_tables_and_the_curve_of_each_stage(run: Run, tmp_path: Pa
         "predicted by match observed pairs",
         "predicted by late score observed pairs",
     ]
-    assert "answered of 2" in outcome.stdout
-    assert "refused of 1" in outcome.stdout
+    assert "answered (of 2)" in outcome.stdout
+    assert "refused (of 1)" in outcome.stdout
     assert lines[-2].startswith("log loss ")
     assert lines[-2].endswith(" over 9 pairs, 2 of which are right")
     assert lines[-1].startswith("probability = sigmoid(")

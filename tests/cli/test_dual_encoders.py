@@ -184,7 +184,7 @@ def test_what_needs_words_and_pixels_together_says_so_in_one_line(
     )
     assert (explained.exit_code, explained.stderr) == (
         1,
-        f"pixsearch: the model {model} cannot locate words in a picture: it has only one vector per picture. "
+        f"pixsearch: the model {model} cannot locate words in a picture: it computes only one vector per picture. "
         "Use a Pixel-BERT checkpoint\n",
     )
 
@@ -347,6 +347,6 @@ def test_the_api_answers_and_says_why_it_cannot_explain(indexed: Path, model: Pa
     assert len(found.json()["hits"]) == 6
     assert found.json()["hits"][0]["match"] is None
     assert reason.json()["detail"] == (
-        f"the model {model} cannot locate words in a picture: it has only one vector per picture. "
+        f"the model {model} cannot locate words in a picture: it computes only one vector per picture. "
         "Use a Pixel-BERT checkpoint"
     )

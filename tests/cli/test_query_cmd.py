@@ -384,7 +384,7 @@ def test_a_library_that_is_switched_is_searched_as_far_as_it_goes_and_says_so(
     )
     assert offline.stderr.splitlines()[0] == (
         "pixsearch: 3 photos are not yet encoded with the model colours (ffffffff): offline."
-        " Run pixsearch index when their folders are back"
+        " Run pixsearch index when the folders are online again"
     )
 
 
@@ -688,7 +688,7 @@ def test_a_town_that_is_not_known_is_refused_in_one_line(run: Run, travels: Path
 
     assert (outcome.exit_code, outcome.stdout) == (2, "")
     assert outcome.stderr == (
-        f"pixsearch: Invalid value for '--near': unknown town '{name}'. Check its spelling, or write LAT,LON,KM; "
+        f"pixsearch: Invalid value for '--near': unknown town '{name}'. Check the spelling, or use LAT,LON,KM; "
         "only towns of 5,000 people or more are known. See --help\n"
     )
 

@@ -120,12 +120,12 @@ def test_each_line_of_a_file_is_re_ranked(run: Run, indexed: Path, blip: Path, p
     ("arguments", "message"),
     [
         (["a dog", "--no-rerank"], "--rerank-model and --no-rerank cannot be used together"),
-        (["a dog", "--threshold", "0.5"], "a re-rank model has no calibrated probabilities for a threshold"),
-        (["a dog", "--sort", "newest"], "a re-rank model orders by relevance, not by date"),
-        (["a dog", "--says"], "a re-rank model reads pictures, but --says searches metadata only"),
+        (["a dog", "--threshold", "0.5"], "a re-ranking model has no calibrated probabilities for a threshold"),
+        (["a dog", "--sort", "newest"], "a re-ranking model sorts by relevance, not by date"),
+        (["a dog", "--says"], "a re-ranking model reads pictures, but --says searches metadata only"),
         (["--image", "PHOTO"], "a query without words cannot be re-ranked"),
         (["--sort", "newest"], "a query without words cannot be re-ranked"),
-        (["--image", "PHOTO", "--find", "texts"], "a re-rank model orders photos, not texts"),
+        (["--image", "PHOTO", "--find", "texts"], "a re-ranking model ranks photos, not texts"),
     ],
 )
 def test_what_it_does_not_order_is_one_line(

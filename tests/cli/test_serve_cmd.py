@@ -264,7 +264,9 @@ def test_a_token_that_can_be_guessed_is_wrong_usage(run: Run, indexed: Path) -> 
     outcome = run("serve", "--token", "1234")
 
     assert outcome.exit_code == 2
-    assert outcome.stderr == "pixsearch: a token of 4 characters is too short. Use 16 characters or more, or omit it\n"
+    assert outcome.stderr == (
+        "pixsearch: the token is too short (4 characters). Use 16 characters or more, or omit the token\n"
+    )
 
 
 def test_a_port_that_is_taken_is_said(run: Run, indexed: Path) -> None:

@@ -118,7 +118,7 @@ def test_the_library_and_model_of_the_environment_contradict_neither_data_nor_a_
     ("arguments", "says"),
     [
         ("--pack p.zip", "p.zip: 1,234 pictures, 1 caption\n"),
-        ("--dry-run", "dry run: 1,234 pictures, 1 caption; ready to train after 120 s; nothing was written\n"),
+        ("--dry-run", "dry run: 1,234 pictures, 1 caption; finished in 120 s; nothing was written\n"),
         (
             "--out o",
             "o: 1,234 pictures, 1 caption, 2 minutes\n"
@@ -252,7 +252,9 @@ def test_an_interrupted_run_is_resumed_as_it_was_begun(
         patch.setattr("pixsearch_cli.train_cmd.progress_bars", ctrl_c_after_the_first_step)
         assert_refused(run(*begun, "out"), 130, "stopped after step 1 of 3 (maps). Continue with --resume")
     assert_refused(run(*begun, "out"), 2, "out contains an unfinished run. Continue the run with --resume")
-    assert_refused(run("train", "--resume", "--out", "out", "--seed", "4"), 2, "--seed differs from the run to resume")
+    assert_refused(
+        run("train", "--resume", "--out", "out", "--seed", "4"), 2, "--seed does not match the run to resume"
+    )
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     shutil.rmtree(discs)  # its pictures are already packed

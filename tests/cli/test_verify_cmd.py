@@ -50,7 +50,7 @@ def test_a_query_says_in_one_line_what_is_damaged_and_answers_with_the_rest(run:
     damaged, checked, mended = run("query", "red", "--paths"), run("verify"), run("repair")
 
     assert len(damaged.stdout.splitlines()) == 2
-    assert damaged.stderr == "pixsearch: 1 damaged row in the library left out. Run: pixsearch repair\n"
+    assert damaged.stderr == "pixsearch: skipped 1 damaged row in the library. Run: pixsearch repair\n"
     assert damaged.exit_code == 0
     assert checked.stdout.startswith("the metadata of content 1 is damaged\n")
     assert checked.exit_code == 1

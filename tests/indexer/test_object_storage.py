@@ -228,7 +228,9 @@ def test_a_folder_of_a_storage_out_of_reach_is_refused(
 ) -> None:
     break_connection(monkeypatch)
 
-    with pytest.raises(PixsearchError, match=r"cannot be reached: nobody answers\. Check its endpoint and credentials"):
+    with pytest.raises(
+        PixsearchError, match=r"cannot be reached: nobody answers\. Check the endpoint and the credentials"
+    ):
         index(library, bucket.url)
 
 

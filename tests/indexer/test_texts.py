@@ -249,7 +249,7 @@ def test_a_threshold_needs_a_picture_that_is_looked_for(library: Library, runtim
 
 
 def test_words_find_no_texts(library: Library, runtime: ColourRuntime) -> None:
-    with pytest.raises(UsageError, match="only be found by pictures"):
+    with pytest.raises(UsageError, match="only be searched by image"):
         SearchEngine(library, runtime).find_texts(Query((Words("red"),)))
 
 

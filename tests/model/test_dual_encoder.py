@@ -171,7 +171,7 @@ def test_it_reads_no_words_together_with_pixels(clip: Path, pictures: list[Image
     assert not runtime.reads_pairs
     assert runtime.default_order == "similarity"
     assert runtime.unknown_words("a zyzzyva") == ()
-    with pytest.raises(ModelError, match=r"does not read words and pixels together\. Use a Pixel-BERT checkpoint"):
+    with pytest.raises(ModelError, match=r"does not support re-ranking\. Use a Pixel-BERT checkpoint"):
         runtime.match(texts, grids, np.zeros(1, np.float32))
     with pytest.raises(WordsNotLocated, match=r"cannot locate words in a picture: .*\. Use a Pixel-BERT checkpoint"):
         runtime.locate_words("a dog", grids[0], 640, 480)
@@ -442,7 +442,7 @@ def test_weights_that_have_changed_are_not_run_on_a_gpu(clip: Path) -> None:
 
 
 def test_it_is_no_network_to_train(clip: Path) -> None:
-    with pytest.raises(CheckpointInvalid, match="is a dual encoder, not a Pixel-BERT"):
+    with pytest.raises(CheckpointInvalid, match="is a dual encoder, not a Pixel-BERT checkpoint"):
         load_network(clip)
 
 

@@ -137,7 +137,7 @@ def test_a_run_is_resumed_as_it_was_begun_but_for_where_and_how_it_runs() -> Non
 
 @pytest.mark.parametrize("name", sorted(GIVEN.keys() - {"out", "resume", "workers"}))
 def test_resuming_with_other_options_is_refused(name: str) -> None:
-    with pytest.raises(UsageError, match=f"{flag(name)} differs from the run to resume. Leave out {flag(name)} or"):
+    with pytest.raises(UsageError, match=f"{flag(name)} does not match the run to resume. Leave out {flag(name)} or"):
         TrainOptions(**{name: GIVEN[name]}).resumed({"data": ["a.csv"], "seed": 5})
     with pytest.raises(UsageError, match=r"unsupported options \(learning_rate\)"):
         TrainOptions().resumed({"learning_rate": 0.1})

@@ -247,7 +247,7 @@ def test_a_network_of_another_task_has_the_same_cnn_and_transformer_and_cannot_s
     assert len(shared) < len(other.state_dict())
     assert all(torch.equal(network.state_dict()[name], tensor) for name, tensor in shared.items())
     save_checkpoint(tmp_path, other, its_processor)
-    with pytest.raises(CheckpointInvalid, match="for the task vqa and cannot search"):
+    with pytest.raises(CheckpointInvalid, match="for the task vqa and cannot be used to search"):
         load_checkpoint(tmp_path)
 
 

@@ -71,7 +71,9 @@ class TrainOptions:
             )
         for name, value in self.given().items():
             if name not in _CHANGEABLE and begun.get(name) != value:
-                raise UsageError(f"{flag(name)} differs from the run to resume", f"Leave out {flag(name)} or --resume")
+                raise UsageError(
+                    f"{flag(name)} does not match the run to resume", f"Leave out {flag(name)} or --resume"
+                )
         return TrainOptions(**begun | {name: getattr(self, name) for name in _CHANGEABLE})
 
 

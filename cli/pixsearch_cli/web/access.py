@@ -81,7 +81,7 @@ def access_at(
         if not is_local and not is_proxied:
             raise UsageError(
                 f"--no-token with --host {host} exposes the photos to the whole network",
-                "Omit --no-token, or name the proxy that controls access with --allow-host",
+                "Omit --no-token, or use --allow-host to name the proxy that controls access",
             )
         token = None
     elif not is_local or is_proxied or may_index:

@@ -15,14 +15,14 @@ class SearchAnswer(BaseModel):
 
     hits: list[HitRecord]
     unknown_words: list[str] = Field(
-        description="Words of the query that are unknown to the model and in no photo's text. Results are a guess."
+        description="Query words that the model does not know and no photo's text contains. Hits for them are a guess."
     )
     suggestions: dict[str, str] = Field(description="The most similar known word for some of the unknown words.")
-    language: str | None = Field(description="The language of the query, if it is certainly not English.")
+    language: str | None = Field(description="The language of the query if it is clearly not English.")
     negations: list[NegationRecord] = Field(
         description="The parts of the query that exclude something, and how they are searched; see `literal`."
     )
-    near: str | None = Field(description="The town found for the name in `near`; null without a name.")
+    near: str | None = Field(description="The town found for the name in `near`; null if `near` has no name.")
     damaged: int = Field(description="The number of damaged rows that were left out; see pixsearch repair.")
     uploads: list[str] = Field(description="Names of the uploaded pictures, for `like` in later searches.")
 

@@ -63,7 +63,7 @@ def make_app(
         lifespan=stop_run_at_end,
         title="pixsearch",
         version=__version__,
-        description="Find photos by words, and by other photos.",
+        description="Find photos by words or by other photos.",
         openapi_url="/api/openapi.json",
         docs_url=None,  # FastAPI's documentation pages would load scripts from the network
         redoc_url=None,

@@ -95,12 +95,12 @@ class AccessGuard:
         if not self._access.is_our_name(host):
             raise HTTPException(
                 HTTPStatus.MISDIRECTED_REQUEST,
-                f"unknown host name {host!r}: to use it, start the server with --allow-host and this name",
+                f"unknown host name {host!r}: to allow it, start the server with --allow-host followed by this name",
             )
         if self._is_of_another_site(request, host):
             raise HTTPException(
                 HTTPStatus.FORBIDDEN,
-                "cross-origin request refused; if the page comes from this server, start it with --allow-host",
+                "cross-origin request refused; if this server sent the page, restart the server with --allow-host",
             )
 
     def _is_of_another_site(self, request: Request, host: str) -> bool:

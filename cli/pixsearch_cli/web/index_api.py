@@ -117,7 +117,7 @@ async def index(request: Request, site: SiteOfApp, wanted: IndexRequest) -> Resp
 
     chosen = await site.listings.in_thread(request, folders)
     if not chosen:
-        raise HTTPException(404, "no folder of the library can be changed here: add one first")
+        raise HTTPException(404, "the library has no folder that can be changed here: add one first")
     _runs(site).start("index", chosen)
     return _state(site, 202)
 
@@ -141,7 +141,7 @@ async def forget(request: Request, site: SiteOfApp, wanted: ForgetRequest) -> Re
     """Start `pixsearch forget`: remove a folder from the library. Its files are not touched."""
     roots = await site.listings.in_thread(request, lambda: site.engine.library().roots())
     if wanted.folder not in roots or not _runs(site).allowed.covers(wanted.folder):
-        raise HTTPException(404, "not a folder of the library that can be changed here")
+        raise HTTPException(404, "not a library folder that can be changed here")
     _runs(site).start("forget", [wanted.folder])
     return _state(site, 202)
 

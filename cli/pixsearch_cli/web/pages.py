@@ -118,7 +118,7 @@ async def manifest(request: Request) -> Response:
     content = {
         "name": "pixsearch",
         "short_name": "pixsearch",
-        "description": "Find photos by words, and by other photos.",
+        "description": "Find photos by words or by other photos.",
         "id": f"{root}/",
         "start_url": f"{root}/",
         "scope": f"{root}/",

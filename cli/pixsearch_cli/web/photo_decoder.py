@@ -84,7 +84,7 @@ class PhotoDecoder:
     def upload(self, name: str, min_edge: int) -> bytes:
         """Return the PNG of an uploaded picture. Raises HTTPException 404 if it is no longer in the cache."""
         if (kept := self._uploads.get(_file_of(name, min_edge))) is None:
-            raise HTTPException(404, "this picture is no longer kept: upload it again")
+            raise HTTPException(404, "this picture is no longer available: upload it again")
         return kept
 
     async def _decode(

@@ -33,7 +33,7 @@ class PhotoIds(BaseModel):
     @classmethod
     def _are_no_more_than_may_be(cls, given: object) -> object:
         if isinstance(given, list) and not 1 <= len(given) <= MOST_IDS:
-            problem = "no photos: send their ids"
+            problem = "no photos given: send at least one id"
             if given:
                 problem = f"at most {MOST_IDS:,} photos are allowed, got {len(given):,}: send several requests"
             raise PydanticCustomError("number_of_ids", "{problem}", {"problem": problem})

@@ -50,7 +50,7 @@ _BODY = {
                             "type": "array",
                             "maxItems": MOST_PICTURES,
                             "items": {"type": "string", "format": "binary"},
-                            "description": "Picture files to find similar photos for.",
+                            "description": "Picture files that the photos should be similar to.",
                         },
                     },
                 }

@@ -101,14 +101,15 @@ class SearchRequest(FilteredRequest):
     plus: Operands = Field([], description="More words, as `[WEIGHT:]WORDS`.", examples=[["0.5:sunset"]])
     minus: Operands = Field([], description="Words that should not describe the photos.", examples=[["people"]])
     like: LikeOperands = Field(
-        [], description="Pictures to find similar photos for, as `[WEIGHT:]ID`, with the id of a hit or an upload."
+        [],
+        description="Pictures that the photos should be similar to, as `[WEIGHT:]ID`, with the id of a hit or upload.",
     )
     unlike: LikeOperands = Field([], description="Pictures that the photos should not be similar to.")
     k: int = Field(10, ge=1, le=MOST_HITS, description="Number of hits to return.")
     candidates: int = Field(DEFAULT_CANDIDATES, ge=1, le=MOST_RERANKED, description="Number of photos to re-rank.")
     rerank: bool | None = Field(
         None,
-        description="Order by match, or by similarity, which is faster. Default: chosen by the model.",
+        description="Rank by match, or by similarity, which is faster. Default: chosen by the model.",
     )
     threshold: float | None = Field(None, ge=0, le=1, description="Only photos with at least this score.")
     duplicates: Literal["fold", "show"] = "fold"

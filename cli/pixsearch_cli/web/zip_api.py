@@ -26,7 +26,7 @@ _GIVES_WAY_S = 0.02
 """Seconds that a zip pauses per chunk while a search is running, which limits it to 12 MB/s."""
 _ZIP: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}},
-    503: {"description": "Too many zips are being sent; `Retry-After` is the time until the next try."},
+    503: {"description": "Too many zips are being sent; `Retry-After` is the time to wait before retrying."},
 }
 
 router = APIRouter(prefix="/api", default_response_class=AsciiJson, responses=PROBLEMS)

@@ -188,10 +188,10 @@ def test_only_a_folder_of_the_library_that_is_allowed_can_be_forgotten(
         for folder in (photos, allowed, allowed / "nowhere", "/"):
             answer = client.post("/api/index/forget", json={"folder": str(folder)})
             assert answer.status_code == 404
-            assert answer.json()["detail"] == "not a folder of the library that can be changed here"
+            assert answer.json()["detail"] == "not a library folder that can be changed here"
         assert "Forget</button>" not in client.get("/library").text.partition("<dialog")[0]
         everything = client.post("/api/index", json={})
-        assert everything.json()["detail"] == "no folder of the library can be changed here: add one first"
+        assert everything.json()["detail"] == "the library has no folder that can be changed here: add one first"
         assert client.get("/api/status").json()["photos"] == 4
 
 

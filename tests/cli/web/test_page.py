@@ -409,7 +409,7 @@ def test_a_page_that_is_not_there_leads_to_the_search(page: Page, serve: Serve) 
     page.goto(f"{address}/nothing")
 
     expect(page.get_by_role("alert")).to_have_text("There is nothing at this address.")
-    page.get_by_role("link", name="Back to the search").click()
+    page.get_by_role("link", name="Back to search").click()
     expect(page).to_have_url(f"{address}/")
 
 

@@ -338,7 +338,7 @@ def test_exposure_lens_and_file_are_among_the_facts(
     open_photo(page, serve(), "exposed.jpg")
 
     facts = page.locator("#viewer dl")
-    expect(facts).to_contain_text("f/2.8 · 1/250 s · ISO 200 · 35 mm · 56 mm on 35 mm film")
+    expect(facts).to_contain_text("f/2.8 · 1/250 s · ISO 200 · 35 mm · 56 mm (35 mm equivalent)")
     size = (photos / "exposed.jpg").stat().st_size
     for text in ("RF35mm F1.8", f"1200 × 800 · 1 MP · {size / 1000:.1f} kB · JPEG", "exposed.jpg"):
         expect(facts).to_contain_text(text)
@@ -397,6 +397,6 @@ def test_a_photo_that_cannot_be_loaded_stands_beside_no_facts_of_another(page: P
     )
     page.keyboard.press("ArrowRight")
 
-    expect(page.locator("#viewer .broken")).to_contain_text("cannot be loaded now")
+    expect(page.locator("#viewer .broken")).to_contain_text("cannot be loaded right now")
     expect(page.locator("#viewer h2")).to_have_text("")
     expect(page.get_by_role("link", name="Download")).to_have_count(0)

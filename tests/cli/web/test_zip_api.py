@@ -177,7 +177,7 @@ NUMBERS = "ids.0: Input should be"
 @pytest.mark.parametrize(
     ("body", "code", "detail"),
     [
-        ('{"ids": []}', 422, "ids: no photos: send their ids"),
+        ('{"ids": []}', 422, "ids: no photos given: send at least one id"),
         ('{"ids": [-1]}', 422, f"{NUMBERS} greater than or equal to 1"),
         ('{"ids": [0]}', 422, f"{NUMBERS} greater than or equal to 1"),
         ('{"ids": [9223372036854775808]}', 422, f"{NUMBERS} less than or equal to 9223372036854775807"),
@@ -208,7 +208,7 @@ def test_ids_that_nothing_can_have_are_refused_in_words(
     ("body", "detail"),
     [
         ("", "ids: Field required"),
-        ("ids=", "ids: no photos: send their ids"),
+        ("ids=", "ids: no photos given: send at least one id"),
         ("ids=1&ids=2", "the form may only contain the field ids"),
         ("ids=1&path=/etc/passwd", "the form may only contain the field ids"),
         ("&".join(["a=1"] * 200_000), "the form may only contain the field ids"),

@@ -41,7 +41,7 @@ def test_a_picture_may_have_queries_labels_and_near_misses(tmp_path: Path) -> No
         ({"queries": 5}, "a query of 1.jpg is not text"),
         ({"labels": [{"name": "dog"}]}, "a label of 1.jpg is not text"),
         ({"labels": {"raw": ""}}, "a label of 1.jpg is empty"),
-        ({"queries": ["dog"], "false": ["dog"]}, "a near miss of 1.jpg is also one of its true texts: dog"),
+        ({"queries": ["dog"], "false": ["dog"]}, "a near miss of 1.jpg is also a true text of this picture: dog"),
         ({"labels": [""], "false": [None, "cat"]}, "a label of 1.jpg is empty; a near miss of 1.jpg is not text"),
     ],
 )
@@ -52,7 +52,7 @@ def test_a_fault_in_a_further_text_is_reported_and_costs_that_text_alone(
 
     assert [problem.what for problem in reading.problems] == [f"entry 1: {fault}"]
     assert [picture.captions for picture in reading.pictures] == [("a dog on a beach",)]
-    assert reading.pictures[0].near_misses == (() if "true texts" in fault else ("cat",))
+    assert reading.pictures[0].near_misses == (() if "true text" in fault else ("cat",))
 
 
 def test_no_other_format_can_have_the_key_by_which_readers_hand_on_further_texts(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_what_cannot_be_used_is_a_problem_and_other_json_is_skipped(tmp_path: Pa
     assert [str(problem).removeprefix(f"{tmp_path}/train2014_") for problem in problems] == [
         'annotations.json: annotation 3: has no valid "answers"',
         "questions.json: question 2: COCO_train2014_000000000001.jpg does not exist",
-        "questions.json: question 3: has no text or answers",
+        "questions.json: question 3: has no text or no answers",
     ]
 
 

@@ -78,7 +78,9 @@ def test_a_gradient_is_clipped_to_the_largest_norm() -> None:
 def test_a_loss_that_is_not_finite_stops_before_the_update_and_names_the_batch() -> None:
     stage = stage_of([[1.0], [float("inf"), 1.0], [1.0]])
 
-    with pytest.raises(TrainingFailed, match=r"slope, step 2: the loss is inf on the batch inf\.jpg, 1\.jpg") as failed:
+    with pytest.raises(
+        TrainingFailed, match=r"slope, step 2: the loss is inf for the batch inf\.jpg, 1\.jpg"
+    ) as failed:
         train(stage)
 
     assert weight_of(stage) == pytest.approx(0.9)
@@ -92,7 +94,7 @@ def test_a_gpu_is_waited_for_every_ten_steps_and_yet_the_batch_is_named_and_no_b
     steps, until_saved = loop.steps(0), saving.steps(0)
 
     assert [next(steps)[0] for _ in range(9)] == list(range(1, 10))
-    with pytest.raises(TrainingFailed, match=r"step 4: the loss is nan on the batch nan\.jpg"):
+    with pytest.raises(TrainingFailed, match=r"step 4: the loss is nan for the batch nan\.jpg"):
         next(steps)
     for _ in range(5):
         next(until_saved)

@@ -178,7 +178,7 @@ def test_a_run_that_was_cut_off_ends_with_the_very_weights_of_one_that_was_not(
 
 
 def test_a_broken_batch_leaves_the_step_that_was_saved(train: Train, tmp_path: Path) -> None:
-    with pytest.raises(TrainingFailed, match=r"stage0, step 3: the loss is nan on the batch nan\.jpg"):
+    with pytest.raises(TrainingFailed, match=r"stage0, step 3: the loss is nan for the batch nan\.jpg"):
         train(Plan([[1.0, 2.0, float("nan"), 1.0]], near(20)), tmp_path)
 
     assert state_in(tmp_path)["objective"]["weight"].item() == 17

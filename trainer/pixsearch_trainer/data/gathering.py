@@ -133,6 +133,6 @@ def _take_text(given: object, known: dict[str, None], true: Sequence[str]) -> st
     if text in known:
         return f"is a duplicate: {shown(text)}"
     if text in true:
-        return f"is also one of its true texts: {shown(text)}"
+        return f"is also a true text of this picture: {shown(text)}"
     known[text] = None
     return None

@@ -84,7 +84,7 @@ def _question(entry: object, kind: str, answers: Mapping[int, tuple[str, ...]], 
     text, given = field(entry, "question", str).strip(), answers.get(field(entry, "question_id", int))
     name = f"COCO_{kind}_{field(entry, 'image_id', int):012d}.jpg"
     if not text or not given:
-        raise Malformed("has no text or answers")
+        raise Malformed("has no text or no answers")
     picture = first_existing((images / name, images / kind / name), name, Listings())
     return Question(picture, text, given, _SPLITS[kind])
 

@@ -153,10 +153,12 @@ class Loop:
         broken = next((one for one in steps if not torch.isfinite(one[1]["loss"])), None) if steps else None
         if not in_any_process(broken is not None, self._accelerator):
             return
-        step, which = (broken[0], f"the batch {', '.join(broken[2])}") if broken else (steps[-1][0], "another process")
+        step, which = (
+            (broken[0], f"for the batch {', '.join(broken[2])}") if broken else (steps[-1][0], "in another process")
+        )
         value = f"{broken[1]['loss'].item()}" if broken else "not finite"
         raise TrainingFailed(
-            f"{self.name}, step {step + 1}: the loss is {value} on {which}",
+            f"{self.name}, step {step + 1}: the loss is {value} {which}",
             f"Check these pictures and captions, or start again with a lower --set {self.name}.learning_rate. "
             "The last saved step is intact",
         )

@@ -51,7 +51,7 @@ export function showFacts(list, photo, go) {
   }
   fact("File", fileName(photo.path));
   fact("Size", sizeOf(photo));
-  if (photo.share_decoded < 1) fact("Truncated", `${percent(photo.share_decoded)} of it can be read`);
+  if (photo.share_decoded < 1) fact("Truncated", `${percent(photo.share_decoded)} of the photo can be read`);
   const folder = photo.path.slice(0, photo.path.lastIndexOf("/")) || "/";
   fact("Folder", `${folder} `, smallButton("Show only these", () => go({ folder })));
   fact("Path", code(photo.path), " ", copyButton("Copy path", photo.path), " ", copyButton("Copy file link", fileAddress(photo.path)));
@@ -113,7 +113,7 @@ function exposureOf({ aperture, shutter_s: shutter, iso, focal_length_mm: length
     ...(shutter == null ? [] : [`${shutter < 0.25001 ? `1/${Math.round(1 / shutter)}` : NUMBERS.format(shutter)} s`]),
     ...(iso == null ? [] : [`ISO ${iso}`]),
     ...(length == null ? [] : [`${NUMBERS.format(length)} mm`]),
-    ...(film == null || Math.round(length) === film ? [] : [`${film} mm on 35 mm film`]),
+    ...(film == null || Math.round(length) === film ? [] : [`${film} mm (35 mm equivalent)`]),
   ].join(" · ");
 }
 

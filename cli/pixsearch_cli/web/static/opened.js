@@ -94,7 +94,7 @@ export class OpenedPhoto {
     if (this.viewer.shown !== shown) return false;
     if (!item?.path) {
       if (item) this.number = number;
-      const why = item ? "The record of this photo is damaged: run pixsearch repair." : "This photo cannot be loaded now. Try again.";
+      const why = item ? "The record of this photo is damaged: run pixsearch repair." : "This photo cannot be loaded right now. Try again.";
       this.viewer.showMissing(why, this.#position());
       return true;
     }
