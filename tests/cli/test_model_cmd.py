@@ -230,7 +230,7 @@ def test_a_download_that_was_given_up_is_listed_continued_and_can_be_removed(run
     first = run("model", "get", NAME, "--yes")
 
     assert (first.exit_code, first.stderr.splitlines()[4:]) == (1, first.stderr.splitlines()[4:5])
-    assert first.stderr.endswith("Run the command again to continue\n")
+    assert first.stderr.endswith("run the command again to continue\n")
     assert names(run)[NAME] == "incomplete"
     assert run("index", "--model", NAME, ".").stderr.endswith(f"Download it with: pixsearch model get {NAME}\n")
     assert run("model", "remove", NAME, "--yes").exit_code == 0

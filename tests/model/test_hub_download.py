@@ -133,7 +133,7 @@ def test_a_connection_that_breaks_is_taken_up_again_where_it_broke(hub: HubServe
 
 def test_a_download_that_was_given_up_goes_on_where_it_was(hub: HubServer) -> None:
     hub.cut_after = [1_000_000, 0]
-    with pytest.raises(Unreachable, match="Run the command again to continue"):
+    with pytest.raises(Unreachable, match="run the command again to continue"):
         get()
     assert not hub_folder(NAME).exists()
     with Hub() as client:
@@ -151,7 +151,7 @@ def test_a_download_that_was_given_up_goes_on_where_it_was(hub: HubServer) -> No
 def test_a_hub_that_breaks_off_after_every_few_bytes_is_given_up(hub: HubServer) -> None:
     hub.cut_after = [1] * 1000
 
-    with pytest.raises(Unreachable, match="Run the command again to continue"):
+    with pytest.raises(Unreachable, match="run the command again to continue"):
         get()
 
     assert hub.sent_bytes["model.safetensors"] == 1
