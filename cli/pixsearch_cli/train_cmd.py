@@ -72,7 +72,7 @@ def train(
     ] = None,
     precision: Annotated[
         Literal["no", "bf16"] | None,
-        typer.Option(help="Number format; no means fp32. [default: bf16 if the hardware supports it]"),
+        typer.Option(help="Number format; 'no' is fp32. [default: bf16 if the hardware supports it]"),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed. [default: 0]")] = None,
 ) -> None:

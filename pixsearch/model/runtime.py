@@ -150,7 +150,7 @@ class PixelBertRuntime:
         return [read[index] for index in range(len(texts))]
 
     def late_scores(self, texts: Sequence[ReadText], grids: Sequence[bytes], embeddings: Floats) -> Floats:
-        """Return the late scores [texts, pictures] of texts with pictures, given their grids and embeddings."""
+        """Return the score of each text with each picture by late interaction [texts, pictures]."""
         vectors, found = np.concatenate([text.vectors for text in texts]), []
         for part in _parts(len(grids), self._forwards.pairs_at_once):
             unpacked = unpack_grids(grids[part], len(self._mean_pixel))

@@ -203,6 +203,6 @@ class Run:
 
 
 def _figures_text(figures: Mapping[str, Any]) -> str:
-    """Format figures as one line, with R@1 for each recall."""
+    """Format figures as one line, with R@1 alone in place of a set of recalls."""
     named = {name: value["r@1"] if isinstance(value, dict) else value for name, value in figures.items()}
     return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in named.items())
