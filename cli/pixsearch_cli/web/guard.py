@@ -100,7 +100,7 @@ class AccessGuard:
         if self._is_of_another_site(request, host):
             raise HTTPException(
                 HTTPStatus.FORBIDDEN,
-                "cross-origin request refused; if this server sent the page, restart the server with --allow-host",
+                "requests from other sites are refused; if this server sent the page, restart it with --allow-host",
             )
 
     def _is_of_another_site(self, request: Request, host: str) -> bool:

@@ -363,7 +363,7 @@ def test_a_form_on_another_site_downloads_nothing(page: Page, serve: Serve) -> N
     page.set_content(f"<form method=post action='{address}/api/zip'><input name=ids value=1><button>Go</button></form>")
     page.get_by_role("button", name="Go").click()
 
-    expect(page.locator("main")).to_contain_text("Cross-origin request refused")
+    expect(page.locator("main")).to_contain_text("Requests from other sites are refused")
 
 
 def test_paths_are_copied_one_a_line(page: Page, serve: Serve, days: list[str], photos: Path) -> None:
