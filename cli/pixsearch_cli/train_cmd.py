@@ -22,7 +22,7 @@ def train(
         typer.Option(
             metavar="FILE|DIR",
             help="Pictures and captions: Karpathy, COCO or Visual Genome JSON, CSV, TSV, JSON lines, a folder with "
-            "name.txt next to name.jpg, or a pack. Repeatable; the first one with a val split is used for validation.",
+            "name.txt next to name.jpg, or a pack. Repeatable; each may have a val split.",
         ),
     ] = None,
     images: Annotated[
