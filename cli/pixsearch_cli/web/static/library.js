@@ -183,5 +183,6 @@ for (const button of document.querySelectorAll("dialog .close")) {
   button.addEventListener("click", () => button.closest("dialog").close());
 }
 
+showRun(null); // until here the buttons did nothing, and said so
 focusAsBefore();
 indexState().then(({ run }) => showRun(run), (error) => { message.textContent = error.message; });
