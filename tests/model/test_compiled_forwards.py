@@ -134,7 +134,9 @@ def test_a_forward_is_compiled_once(active_checkpoint: Path, monkeypatch: pytest
 
 
 @pytest.mark.slow
-def test_a_damaged_forward_is_compiled_again(active_checkpoint: Path, empty_cache: Path) -> None:
+def test_a_damaged_forward_is_compiled_again_and_kept(
+    active_checkpoint: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = compiled(active_checkpoint).run("read_texts", IDS, MASK)
     [kept] = empty_cache.glob("*/read_texts")
     whole, times = kept.read_bytes(), (kept.stat().st_atime_ns, kept.stat().st_mtime_ns)
@@ -142,7 +144,9 @@ def test_a_damaged_forward_is_compiled_again(active_checkpoint: Path, empty_cach
     os.utime(kept, ns=times)
 
     assert (compiled(active_checkpoint).run("read_texts", IDS, MASK) == first).all()
-    assert read_sealed(kept).size  # raises ValueError if it is still damaged
+    monkeypatch.setattr("pixsearch.model.compiled_forwards.filled_graph", None)
+    assert read_sealed(kept).size > 0.9 * len(whole)  # compilations differ by some bytes
+    assert (compiled(active_checkpoint).run("read_texts", IDS, MASK) == first).all()
 
 
 @pytest.mark.parametrize("damaged", [b"", b"short", b"a whole one" + bytes(32)])

@@ -111,6 +111,22 @@ def test_a_new_user_adds_a_folder_finds_its_photos_and_forgets_it(
     assert len(list(pictures.rglob("*.png"))) == 3
 
 
+def test_no_button_takes_a_click_before_the_script_has_run(
+    page: Page, serve_allowing: ServeAllowing, pictures: Path
+) -> None:
+    _, address = serve_allowing(pictures)
+    page.goto(address)
+    add(page, str(pictures))
+    outcome(page, "5 photos: 3 encoded, 0 unchanged, 2 failed")
+
+    page.route("**/library.js", lambda route: route.abort())
+    page.reload()
+    buttons = page.get_by_role("main").get_by_role("button")
+    expect(buttons).to_have_count(5)
+    for button in buttons.all():
+        expect(button).to_be_disabled()
+
+
 def test_by_keyboard_alone_one_folder_of_several_is_added_and_updated(
     page: Page, serve_allowing: ServeAllowing, pictures: Path, tmp_path: Path
 ) -> None:

@@ -183,6 +183,6 @@ for (const button of document.querySelectorAll("dialog .close")) {
   button.addEventListener("click", () => button.closest("dialog").close());
 }
 
-showRun(null); // until here the buttons did nothing, and said so
+showRun(null); // enables the buttons, which have their listeners only now
 focusAsBefore();
 indexState().then(({ run }) => showRun(run), (error) => { message.textContent = error.message; });
