@@ -138,13 +138,13 @@ def test_a_head_without_end_is_refused(serve: Serve) -> None:
 
 def test_many_unknown_fields_are_one_error_and_cost_nothing(client: TestClient) -> None:
     fields = {f"a{number}": 1 for number in range(6000)}
-    began = time.monotonic()
+    began = time.process_time()
 
     answer = client.post("/api/search", json=fields)
 
     assert problem(answer) == (422, "unknown field 'a0', 'a1', 'a10' and 5,997 more")
     assert len(answer.json()["errors"]) == 1
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
     assert problem(client.get("/api/search", params=fields))[1].startswith("query: unknown field 'a0'")
 
 

@@ -514,6 +514,26 @@ def test_a_photo_that_the_keyboard_leads_to_is_not_under_the_bar(
         assert focused["y"] + focused["height"] <= bar["y"]
 
 
+def test_keys_faster_than_the_screen_do_not_lead_under_the_bar(
+    page: Page, serve: Serve, run: Run, photos: Path
+) -> None:
+    index_days(run, photos, {f"2020-{month:02}-10": 9 for month in range(1, 13)})
+    page.goto(serve())
+    names(page)
+    page.keyboard.press("ArrowDown")
+
+    covered = page.evaluate(
+        """() => [" ", ...Array(8).fill("ArrowDown")].map((key) => {
+            document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+            const lower = document.activeElement.getBoundingClientRect().bottom;
+            return lower - document.getElementById("selection").getBoundingClientRect().top;
+        })"""
+    )
+
+    assert page.get_by_role("toolbar").is_visible()
+    assert max(covered[1:]) <= 0
+
+
 def test_paths_of_the_viewer_use_the_same_dialog(page: Page, serve: Serve, photos: Path) -> None:
     page.add_init_script("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
     page.goto(f"{serve()}/?q=red")

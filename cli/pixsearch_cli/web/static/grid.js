@@ -33,7 +33,7 @@ export class Grid {
     this.source = undefined;
     this.layout = undefined;
     this.covered = 0; // pixels of the window behind the header
-    this.coveredBelow = 0; // pixels behind the bar at its lower edge
+    this.coveredBelow = () => 0; // returns the pixels behind the bar at its lower edge
     this.headings = headings;
     this.drawnHeadings = new Map();
     this.tiles = new Map();
@@ -101,7 +101,7 @@ export class Grid {
     this.#setCurrent(Math.min(Math.max(number, 0), this.source.count - 1));
     const place = this.layout.place(this.current);
     const [top, end] = this.sight();
-    const bottom = end - this.coveredBelow;
+    const bottom = end - this.coveredBelow();
     if (place.y < top) scrollBy({ top: place.y - top - GAP, behavior: "instant" });
     else if (place.y + place.height > bottom) scrollBy({ top: place.y + place.height - bottom + GAP, behavior: "instant" });
     this.draw();

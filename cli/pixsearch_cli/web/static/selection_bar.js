@@ -26,9 +26,7 @@ export class SelectionBar {
     }
     act("clear", () => selection.clear());
     element.addEventListener("keydown", (event) => this.#walk(event));
-    new ResizeObserver(() => {
-      selection.grid.coveredBelow = selection.size ? innerHeight - element.getBoundingClientRect().top : 0;
-    }).observe(element);
+    selection.grid.coveredBelow = () => (selection.size ? innerHeight - element.getBoundingClientRect().top : 0);
   }
 
   /** Show how many photos are selected. */
