@@ -65,6 +65,16 @@ def test_a_stage_trains_what_it_says_and_nothing_else_and_a_rehearsal_nothing_at
     assert trained == expected
 
 
+@pytest.mark.parametrize("name", ["late", "cnn", "joint"])
+def test_a_stage_that_trains_late_interaction_sets_the_weight_of_its_scores_in_a_match(
+    name: str, loaded: Loaded, material_of: MaterialOf, packed: Pictures
+) -> None:
+    options = with_settings(SHIPPED.options, (*SETTINGS, f"{name}.similarity_weight=33"))
+    SHIPPED.stages[name](material_of(packed), getattr(options, name))
+
+    assert loaded[0].similarity_weight.item() == 33
+
+
 @pytest.mark.slow
 def test_a_whole_run_that_is_stopped_in_each_stage_ends_bit_for_bit_as_one_that_was_not(
     fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

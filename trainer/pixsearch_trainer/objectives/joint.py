@@ -62,8 +62,6 @@ class JointOptions(StreamsOptions):
     itc_weight: float = 0.5
     late_weight: float = 0.5
     drift_weight: float = 5.0
-    similarity_weight: float = 70.0
-    """The weight of the similarity in the logit for search. R@1 is about the same from 45 to 250."""
 
 
 class JointObjective(StreamsObjective):

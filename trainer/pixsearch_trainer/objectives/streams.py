@@ -112,6 +112,8 @@ class StreamsOptions(TaughtOptions):
     """The weight of late interaction's ITC; 0 leaves it unchanged. Otherwise, late interaction must be open."""
     drift_weight: float = 1.0
     """The weight of the drift loss, which keeps sentences in place if the text stream is trained."""
+    similarity_weight: float = 140.0
+    """The weight of the late score in the ITM logit of a search. It is set, not trained (docs/experiments.md)."""
 
 
 @dataclass(frozen=True, kw_only=True)

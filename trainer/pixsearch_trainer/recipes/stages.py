@@ -74,7 +74,7 @@ def late_stage(material: Material, options: LateOptions) -> Stage:
     it would memorise the errors on the training pictures (docs/history.md).
     """
     network = _prepared(material)
-    _open(network)
+    _open(network, options)
     late = network.late_interaction
     rates = train_only(network, (options.learning_rate, [late]), (options.scale_learning_rate, [late.scale]))
     objective = StreamsObjective(network, material.texts(), options)
@@ -88,7 +88,7 @@ def cnn_stage(material: Material, options: CnnOptions) -> Stage:
     embeddings of sentences from drifting.
     """
     network = _prepared(material)
-    _open(network)
+    _open(network, options)
     texts = material.texts()
     layers = [network.model.layers] if options.layers_learning_rate else []
     rates = train_only(
@@ -152,8 +152,9 @@ def _prepared(material: Material) -> PixelBertForRetrieval:
     return network
 
 
-def _open(network: PixelBertForRetrieval) -> None:
-    """Open late interaction if it is closed."""
+def _open(network: PixelBertForRetrieval, options: StreamsOptions) -> None:
+    """Open late interaction if it is closed, and set the weight of its scores in a match."""
+    network.similarity_weight.data.fill_(options.similarity_weight)
     if network.late_interaction.closed:
         network.late_interaction.scale.data.fill_(_FIRST_SCALE)
 
