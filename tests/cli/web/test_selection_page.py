@@ -496,13 +496,17 @@ def test_the_bar_is_a_toolbar_that_arrows_lead_through(page: Page, serve: Serve,
     expect(tile(page, days[0]).locator("button")).to_be_focused()
 
 
-def test_a_photo_that_the_keyboard_leads_to_is_not_under_the_bar(
-    page: Page, serve: Serve, run: Run, photos: Path
-) -> None:
+@pytest.fixture
+def long_timeline(page: Page, serve: Serve, run: Run, photos: Path) -> None:
+    """Open a timeline of several screens and focus a photo."""
     index_days(run, photos, {f"2020-{month:02}-10": 9 for month in range(1, 13)})
     page.goto(serve())
     names(page)
     page.keyboard.press("ArrowDown")
+
+
+@pytest.mark.usefixtures("long_timeline")
+def test_a_photo_that_the_keyboard_leads_to_is_not_under_the_bar(page: Page) -> None:
     page.keyboard.press("Space")
     for _ in range(8):
         page.keyboard.press("ArrowDown")
@@ -514,14 +518,8 @@ def test_a_photo_that_the_keyboard_leads_to_is_not_under_the_bar(
         assert focused["y"] + focused["height"] <= bar["y"]
 
 
-def test_keys_faster_than_the_screen_do_not_lead_under_the_bar(
-    page: Page, serve: Serve, run: Run, photos: Path
-) -> None:
-    index_days(run, photos, {f"2020-{month:02}-10": 9 for month in range(1, 13)})
-    page.goto(serve())
-    names(page)
-    page.keyboard.press("ArrowDown")
-
+@pytest.mark.usefixtures("long_timeline")
+def test_keys_faster_than_the_screen_do_not_lead_under_the_bar(page: Page) -> None:
     covered = page.evaluate(
         """() => [" ", ...Array(8).fill("ArrowDown")].map((key) => {
             document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
